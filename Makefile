@@ -1,0 +1,28 @@
+# Every target makes .venv and installs what is pinned, when that has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: train test test-all lint clean
+
+train: $(INSTALLED)  ## train a UNet on the bundled photographs; options in ARGS
+	$(BIN)/python scripts/train_unet.py --down strided --up upsample --loss dice $(ARGS)
+
+test: $(INSTALLED)  ## the fast tests
+	$(BIN)/pytest
+
+test-all: $(INSTALLED)  ## the slow tests too
+	$(BIN)/pytest -m "slow or not slow"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Expected Python 3.11 or newer; received %d.%d. Name one by: make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+clean:  ## remove the environment; runs and SavedModels stay
+	rm -rf .venv *.egg-info

@@ -1,0 +1,1 @@
+"""A conditional VAE whose label is obeyed."""

@@ -1,0 +1,1 @@
+"""What a training run needs whatever the model: data, devices, run folder, export."""

@@ -1,0 +1,105 @@
+"""What a person sees while a run goes on: a line an epoch, and TensorBoard."""
+
+import sys
+
+import keras
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+from tqdm import tqdm
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar for all that is left of the run, and a line for each epoch that ends.
+
+    Args:
+        first: the epoch to start from, counted from 0.
+        epochs: the epoch to stop before.
+        steps: batches an epoch.
+        shown: name in the history to name on the screen.
+    """
+
+    def __init__(self, first, epochs, steps, shown):
+        super().__init__()
+        self.first, self.epochs, self.steps, self.shown = first, epochs, steps, shown
+
+    def on_train_begin(self, logs=None):
+        self.bar = tqdm(
+            total=self.epochs * self.steps,
+            initial=self.first * self.steps,
+            desc="Training",
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = "  ".join(
+            f"{title} {logs[name]:.4f}" for name, title in self.shown.items()
+        )
+        width = len(str(self.epochs))
+        tqdm.write(f"Epoch {epoch + 1:{width}}/{self.epochs}  {figures}")
+        sys.stdout.flush()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Scalars of training and validation, pictures, the graph and the options.
+
+    Keras's own callback writes each validation figure a second time under another name,
+    does not draw functional models, and leaves the last epochs unwritten when a run is
+    killed.
+
+    Args:
+        folder: where the event files go.
+        options: the run's options, name to value.
+        metric: the validation figure that the table of options shows.
+        pictures: function from a model to name and pictures, (count, height, width, 3),
+            in [0, 1] or uint8; called after each epoch.
+    """
+
+    def __init__(self, folder, options, metric, pictures):
+        super().__init__()
+        self.options, self.metric, self.pictures = options, metric, pictures
+        self.training = tf.summary.create_file_writer(str(folder / "train"))
+        self.validation = tf.summary.create_file_writer(str(folder / "validation"))
+
+    def on_train_begin(self, logs=None):
+        with self.validation.as_default():
+            hparams.hparams_config(
+                hparams=[hparams.HParam(name) for name in self.options],
+                metrics=[hparams.Metric(self.metric, display_name=self.metric)],
+            )
+            hparams.hparams({name: _simple(v) for name, v in self.options.items()})
+        with self.training.as_default():
+            specs = [tf.TensorSpec(x.shape, x.dtype) for x in self.model.inputs]
+            forward = tf.function(self.model).get_concrete_function(*specs)
+            tf.summary.graph(forward.graph)
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = epoch + 1
+        for name, value in logs.items():
+            of_validation = name.startswith("val_")
+            writer = self.validation if of_validation else self.training
+            with writer.as_default():
+                tf.summary.scalar(name.removeprefix("val_"), value, step)
+        with self.training.as_default():
+            rate = self.model.optimizer.learning_rate
+            tf.summary.scalar("learning_rate", rate, step)
+        with self.validation.as_default():
+            for name, pictures in self.pictures(self.model).items():
+                tf.summary.image(name, pictures, step, max_outputs=len(pictures))
+        self.training.flush()
+        self.validation.flush()
+
+    def on_train_end(self, logs=None):
+        self.training.close()
+        self.validation.close()
+
+
+def _simple(value):
+    return value if isinstance(value, bool | int | float | str) else str(value)

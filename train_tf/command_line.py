@@ -1,0 +1,46 @@
+"""A command: options from a dataclass, one function called, errors in a sentence."""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from train_tf.errors import InputError
+
+
+def run(config_class, function):
+    """Parse the command line into a config and call `function` with it.
+
+    Args:
+        config_class: a dataclass whose fields are the options.
+        function: takes the config; returns the exit status, or None for 0. It shall
+            import what is slow by itself, so that `--help` answers at once.
+
+    Returns:
+        The exit status: 2 when a person has to mend something, told on stderr.
+    """
+    import tyro
+
+    # TensorFlow's notes on its own start say nothing to the person who waits.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        config = tyro.cli(config_class, description=config_class.__doc__)
+        return function(config) or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+def to_dict(config):
+    """A config as plain values for JSON."""
+    return {
+        field.name: _plain(getattr(config, field.name))
+        for field in dataclasses.fields(config)
+    }
+
+
+def _plain(value):
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,101 @@
+"""Where data comes from: sets prepared for TensorFlow Datasets (TFDS)."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from train_tf.errors import InputError
+
+BUNDLED = Path(__file__).resolve().parents[1] / "datasets"
+
+
+def find_dataset(name, data_dir=None):
+    """Find the folder of a TFDS-prepared set; nothing is ever downloaded.
+
+    Looks in `data_dir`, and only there, if it is given; else in the environment's
+    TFDS_DATA_DIR, in TFDS's own folder, and in the samples that this project carries.
+
+    Args:
+        name: TFDS's name of the set, for example "oxford_iiit_pet".
+        data_dir: a folder that holds `<name>/<version>/`.
+
+    Returns:
+        The folder of the newest version there.
+
+    Raises:
+        InputError: if no folder has the set; says which were searched and what to do.
+    """
+    home = Path("~/tensorflow_datasets").expanduser()
+    places = [data_dir] if data_dir else [os.getenv("TFDS_DATA_DIR"), home, BUNDLED]
+    places = [Path(place) for place in places if place]
+    for place in places:
+        versions = list((place / name).glob("*.*.*/dataset_info.json"))
+        if versions:
+            return max(versions, key=_version_numbers).parent
+    searched = "\n".join(f"  {place / name}" for place in places)
+    raise InputError(
+        f"No prepared data set '{name}'. Searched for VERSION/dataset_info.json in\n"
+        f"{searched}\nPrepare it by `python scripts/prepare_data.py {name}`, or name "
+        "its folder by --data-dir, or use the bundled samples by leaving that out."
+    )
+
+
+def open_dataset(name, data_dir=None):
+    """Open a TFDS-prepared set and say in one line which one it is.
+
+    Args:
+        name, data_dir: as in `find_dataset`.
+
+    Returns:
+        A `tfds.core.DatasetBuilder`.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = find_dataset(name, data_dir)
+    builder = tfds.builder_from_directory(folder)
+    counts = ", ".join(
+        f"{split.num_examples:,} {key}" for key, split in builder.info.splits.items()
+    )
+    print(f"Data: {name} from {folder} ({counts})")
+    return builder
+
+
+def draw_parts(count, shares, seed):
+    """Draw parts of `count` numbered examples by lot, the same for the same seed.
+
+    Args:
+        count: how many examples there are.
+        shares: name to share in (0, 1) of each part that is drawn.
+        seed: a whole number; the draw depends on it and `count` alone.
+
+    Returns:
+        Name to sorted example numbers; "train" has what no part drew.
+
+    Raises:
+        InputError: if a part would be empty.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    parts, start = {}, 0
+    for name, share in shares.items():
+        stop = start + round(count * share)
+        parts[name] = np.sort(order[start:stop])
+        start = stop
+    parts["train"] = np.sort(order[start:])
+    for name, numbers in parts.items():
+        if not len(numbers):
+            raise InputError(
+                f"{count} examples are too few: the part '{name}' would be empty. "
+                "Expected enough for one example in each part."
+            )
+    return parts
+
+
+def read_arrays(dataset):
+    """Read a finite `tf.data.Dataset` of tuples whole, into arrays with a row each."""
+    columns = zip(*dataset.as_numpy_iterator(), strict=True)
+    return tuple(np.stack(column) for column in columns)
+
+
+def _version_numbers(info_file):
+    return [int(part) for part in info_file.parent.name.split(".")]

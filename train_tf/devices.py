@@ -1,0 +1,95 @@
+"""What a run computes with: processors, precision, seeds, memory."""
+
+import contextlib
+from pathlib import Path
+
+import keras
+import psutil
+import tensorflow as tf
+
+from train_tf.errors import InputError
+
+BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
+
+
+def set_up(precision, seed):
+    """Choose the precision, seed every random generator, and say so in one line.
+
+    Args:
+        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 where the
+            processor has instructions for it, else float32.
+        seed: a whole number.
+
+    Returns:
+        The `tf.distribute` strategy: over all GPUs if there are several.
+    """
+    keras.utils.set_random_seed(seed)
+    gpus = tf.config.list_physical_devices("GPU")
+    if precision == "auto":
+        precision = "bfloat16" if _is_good_at_bfloat16(gpus) else "float32"
+    policy = precision if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(policy)
+    device = f"{len(gpus)} GPU" if gpus else f"{psutil.cpu_count()} CPU threads"
+    print(f"Device: {device}, {policy}, seed {seed}")
+    if len(gpus) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+@contextlib.contextmanager
+def float32():
+    """Within it, layers are built in float32, whatever the run's precision."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def check_memory(model, batch_size):
+    """Refuse a training that cannot fit into memory, before it starts.
+
+    Counts one copy of each layer's output for a batch, which is about what the backward
+    pass needs at the least.
+
+    Args:
+        model: a functional `keras.Model` of known image size.
+        batch_size: images a training step.
+
+    Raises:
+        InputError: if the outputs alone exceed the memory that is free.
+    """
+    floats = sum(
+        _size(output.shape) for layer in model.layers for output in _outputs(layer)
+    )
+    needed = 4 * batch_size * floats
+    free = psutil.virtual_memory().available
+    if needed > free and not tf.config.list_physical_devices("GPU"):
+        raise InputError(
+            f"A training step needs about {needed / 2**30:.0f} GiB and "
+            f"{free / 2**30:.0f} GiB are free. Make --image-size, --batch-size or "
+            f"--filters smaller; a batch is {(batch_size, *model.input_shape[1:])}."
+        )
+
+
+def _is_good_at_bfloat16(gpus):
+    if gpus:
+        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+        return all(one.get("compute_capability", (0,)) >= (8, 0) for one in details)
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0]
+    except (OSError, IndexError):  # not Linux, or not x86
+        return False
+    return bool(BFLOAT16_INSTRUCTIONS & set(flags.split()))
+
+
+def _outputs(layer):
+    return layer.output if isinstance(layer.output, list) else [layer.output]
+
+
+def _size(shape):
+    size = 1
+    for side in shape[1:]:
+        size *= side
+    return size

@@ -1,0 +1,156 @@
+"""Photographs and masks for training, from the pets or from your own folders."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from train_tf import pipeline
+from train_tf.datasets import draw_parts, open_dataset, read_arrays
+from unet_tf.photo_folder import read_photo_folder
+
+PET_CLASSES = ("pet", "background", "outline")
+ARTICLE_SEED = 123
+
+# Black, then the colours of Okabe and Ito, which the colour-blind can tell apart.
+COLOURS = (
+    (0, 0, 0),
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+
+
+class Part(NamedTuple):
+    """Photographs and their masks, all of one size, in one of the three parts."""
+
+    photos: np.ndarray  # (count, size, size, 3), uint8
+    masks: np.ndarray  # class ids, (count, size, size, 1), uint8; 255 is ignored
+
+
+class Photographs(NamedTuple):
+    """What a UNet is trained on, chosen by, and judged on."""
+
+    train: Part
+    validation: Part
+    test: Part
+    class_names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]  # RGB of each class, 0 to 255
+
+    @property
+    def counts(self):
+        """How many photographs each part has."""
+        parts = ("train", "validation", "test")
+        return {part: len(getattr(self, part).photos) for part in parts}
+
+
+def load_photographs(config):
+    """Find and split the photographs that a `UNetConfig` names, and say what was found.
+
+    Raises:
+        InputError: if there are none, or files among them are not in order.
+    """
+    photographs = _own(config) if config.images else _pets(config)
+    counts = (f"{part} {count:,}" for part, count in photographs.counts.items())
+    print(f"Split: {', '.join(counts)}")
+    return photographs
+
+
+def training_batches(photographs, config, epochs):
+    """Augmented batches of the epochs in a `range`: float32 images in [0, 1], masks."""
+    changes = augmentation() if config.augment else ()
+
+    def prepare(photos, masks, seed):
+        images, masks = _scaled(photos, masks)
+        return pipeline.augment(changes, images, masks, seed)
+
+    return pipeline.training_batches(
+        photographs.train, config.batch_size, prepare, epochs, config.seed
+    )
+
+
+def evaluation_batches(part, batch_size):
+    """Batches of one part in its order: float32 images in [0, 1], masks."""
+    return pipeline.evaluation_batches(tuple(part), batch_size, _scaled)
+
+
+def augmentation():
+    """What happens to a training photograph, and to its mask, at random."""
+    return (
+        layers.RandomFlip("horizontal"),
+        layers.RandomZoom((-0.25, 0.25), fill_mode="reflect"),
+        layers.RandomRotation(0.06, fill_mode="reflect"),
+        layers.RandomBrightness(0.2, value_range=(0, 1)),
+        layers.RandomContrast(0.3, value_range=(0, 1)),
+    )
+
+
+def resize_photo(photo, size):
+    """Squeeze a photograph, (height, width, 3), to (size, size, 3), uint8."""
+    resized = tf.image.resize(tf.cast(photo, tf.float32), (size, size), antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8)
+
+
+def resize_mask(mask, size):
+    """Squeeze a mask, (height, width, 1), by its nearest pixels: no new ids appear."""
+    return tf.image.resize(mask, (size, size), method="nearest")
+
+
+def _scaled(photos, masks):
+    return tf.cast(photos, tf.float32) / 255, masks
+
+
+def _pets(config):
+    builder = open_dataset("oxford_iiit_pet", config.data_dir)
+    size = config.image_size
+
+    def read(split):
+        def pair(example):
+            # Stored as 1 pet, 2 background, 3 outline.
+            mask = example["segmentation_mask"] - 1
+            return resize_photo(example["image"], size), resize_mask(mask, size)
+
+        examples = builder.as_dataset(split=split)
+        return Part(*read_arrays(examples.map(pair, tf.data.AUTOTUNE)))
+
+    if config.split == "article":
+        parts = _draw(read("train+test"), {"test": 0.2}, ARTICLE_SEED)
+        parts["validation"] = parts["test"]
+    else:
+        parts = _draw(read("train"), {"validation": 0.15}, config.seed)
+        parts["test"] = read("test")
+    black, orange, blue = COLOURS[:3]
+    return Photographs(**parts, class_names=PET_CLASSES, colours=(orange, black, blue))
+
+
+def _own(config):
+    def resize(photo, mask):
+        size = config.image_size
+        return resize_photo(photo, size).numpy(), resize_mask(mask, size).numpy()
+
+    folder = read_photo_folder(config.images, config.masks, config.classes, resize)
+    print(
+        f"Data: {len(folder.photos):,} photographs from {config.images} with masks "
+        f"from {config.masks}, {folder.classes} classes"
+    )
+    everything = Part(folder.photos, folder.masks)
+    parts = _draw(everything, {"validation": 0.15, "test": 0.15}, config.seed)
+    numbers = range(folder.classes)
+    return Photographs(
+        **parts,
+        class_names=tuple(f"class_{number}" for number in numbers),
+        colours=tuple(COLOURS[number % len(COLOURS)] for number in numbers),
+    )
+
+
+def _draw(everything, shares, seed):
+    rows_of = draw_parts(len(everything.photos), shares, seed)
+    return {
+        name: Part(everything.photos[rows], everything.masks[rows])
+        for name, rows in rows_of.items()
+    }

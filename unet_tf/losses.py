@@ -1,0 +1,114 @@
+"""What a UNet is trained to lower: losses of integer masks and logits.
+
+All take logits, (batch, height, width, classes), and average over images last, so that
+no value depends on how images were batched. Pixels labelled 255 do not count.
+"""
+
+import keras
+from keras import ops
+
+from unet_tf.masks import one_hot_masks
+
+
+class PerImageLoss(keras.losses.Loss):
+    """A loss of each image, averaged over the batch.
+
+    Call it with
+
+        masks: class ids, (batch, height, width) or (batch, height, width, 1), 255 where
+            a pixel is to be ignored; or one-hot, (batch, height, width, classes).
+        logits: any real numbers, (batch, height, width, classes).
+
+    Raises:
+        ValueError: if the shapes do not belong together or, where the values can be
+            seen (not inside a compiled function), a class id is out of range. Inside a
+            compiled function such an id makes the loss NaN.
+    """
+
+    def call(self, masks, logits):
+        logits = ops.cast(logits, "float32")
+        targets, counted = one_hot_masks(masks, logits.shape)
+        return self.of_each_image(targets, logits, counted)
+
+    def of_each_image(self, targets, logits, counted):
+        """The loss of each image, (batch,).
+
+        Args:
+            targets: one-hot masks, (batch, height, width, classes), all zero where
+                ignored.
+            logits: (batch, height, width, classes), float32.
+            counted: 1 where a pixel counts, 0 where not, (batch, height, width, 1).
+        """
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class BinaryCrossentropy(PerImageLoss):
+    """Sigmoid cross-entropy: a yes or no for each class and pixel, averaged."""
+
+    def of_each_image(self, targets, logits, counted):
+        entropy = ops.binary_crossentropy(targets, logits, from_logits=True)
+        return _mean_where(counted, ops.mean(entropy, axis=-1, keepdims=True))
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class Crossentropy(PerImageLoss):
+    """Softmax cross-entropy: one choice of class for each pixel, averaged."""
+
+    def of_each_image(self, targets, logits, counted):
+        entropy = -ops.sum(targets * ops.log_softmax(logits), axis=-1, keepdims=True)
+        return _mean_where(counted, entropy)
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class Dice(PerImageLoss):
+    """One minus the soft Dice coefficient, averaged over the classes of each image.
+
+    With p the softmax and t the truth of one class in one image,
+
+        dice = 2 sum(p t) / (sum(p) + sum(t)),
+
+    the V-Net loss (Milletari, Navab, Ahmadi 2016) without squares. A class that is
+    absent from an image is compared as if one pixel of it had been there and found:
+    dice = 1 / (1 + sum(p)). That is 1 when nothing is predicted, has a finite gradient,
+    pushes false positives down, and leaves present classes unsmoothed.
+
+    Example:
+        >>> masks = [[[0, 1], [1, 1]]]
+        >>> logits = 100.0 * keras.ops.one_hot([[[0, 1], [1, 0]]], 2)
+        >>> Dice()(masks, logits)  # 1 - (2/3 + 4/5) / 2
+        0.26666667
+    """
+
+    def of_each_image(self, targets, logits, counted):
+        probabilities = ops.softmax(logits) * counted
+        overlap = ops.sum(probabilities * targets, axis=(1, 2))
+        predicted = ops.sum(probabilities, axis=(1, 2))
+        true = ops.sum(targets, axis=(1, 2))
+        absent = ops.cast(true == 0, "float32")
+        dice = (2 * overlap + absent) / (predicted + true + absent)
+        return ops.mean(1 - dice, axis=-1)
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class BinaryCrossentropyDice(PerImageLoss):
+    """The sum of `BinaryCrossentropy` and `Dice`."""
+
+    def of_each_image(self, targets, logits, counted):
+        return BinaryCrossentropy().of_each_image(
+            targets, logits, counted
+        ) + Dice().of_each_image(targets, logits, counted)
+
+
+def _mean_where(counted, values):
+    """Mean over the counted pixels of each image; 0 where no pixel counts."""
+    total = ops.sum(values * counted, axis=(1, 2, 3))
+    return total / ops.maximum(ops.sum(counted, axis=(1, 2, 3)), 1)
+
+
+LOSSES = {
+    "bce": BinaryCrossentropy,
+    "dice": Dice,
+    "ce": Crossentropy,
+    "bce_dice": BinaryCrossentropyDice,
+}

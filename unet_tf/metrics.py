@@ -1,0 +1,73 @@
+"""How well masks agree: pixel accuracy and intersection over union of each class."""
+
+import keras
+from keras import ops
+
+from unet_tf.masks import IGNORE, class_ids
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class SegmentationMetrics(keras.metrics.Metric):
+    """Pixel accuracy, IoU of each class and mean IoU, from one confusion matrix.
+
+    Counts are integers over all images seen since the last reset, so that the result is
+    the same however they were batched. A class that is neither in the truth nor in the
+    prediction has no IoU (NaN) and is left out of the mean.
+
+    Args:
+        class_names: one name a class; `result()["iou_<name>"]` is its IoU.
+    """
+
+    def __init__(self, class_names, name="segmentation", **settings):
+        super().__init__(name=name, **settings)
+        self.class_names = tuple(class_names)
+        classes = len(self.class_names)
+        self.confusion = self.add_variable(
+            (classes, classes), "zeros", dtype="int64", name="confusion"
+        )
+
+    def update_state(self, masks, logits, sample_weight=None):
+        """Count pixels; takes masks and logits as the losses do."""
+        classes = len(self.class_names)
+        truth = class_ids(masks, logits.shape)
+        predicted = ops.cast(ops.argmax(logits, axis=-1), "int32")
+        counted = ops.cast(truth != IGNORE, "int32")
+        cell = ops.where(truth != IGNORE, truth * classes + predicted, 0)
+        counts = ops.bincount(
+            ops.reshape(cell, (-1,)),
+            weights=ops.reshape(counted, (-1,)),
+            minlength=classes**2,
+        )
+        self.confusion.assign_add(
+            ops.cast(ops.reshape(counts, (classes, classes)), "int64")
+        )
+
+    def result(self):
+        """All figures by name, each in [0, 1]."""
+        return segmentation_figures(self.confusion, self.class_names)
+
+    def get_config(self):
+        return {**super().get_config(), "class_names": self.class_names}
+
+
+def segmentation_figures(confusion, class_names):
+    """Accuracy, mean IoU and IoU of each class.
+
+    Args:
+        confusion: pixel counts, (true class, predicted class).
+        class_names: one a class.
+
+    Returns:
+        A dict with `accuracy`, `mean_iou` and `iou_<name>` of each class.
+    """
+    confusion = ops.cast(confusion, "float32")
+    correct = ops.diagonal(confusion)
+    union = ops.sum(confusion, axis=0) + ops.sum(confusion, axis=1) - correct
+    iou = ops.where(union > 0, correct / ops.maximum(union, 1), float("nan"))
+    present = ops.cast(union > 0, "float32")
+    return {
+        "accuracy": ops.sum(correct) / ops.maximum(ops.sum(confusion), 1),
+        "mean_iou": ops.sum(ops.where(union > 0, iou, 0))
+        / ops.maximum(ops.sum(present), 1),
+        **{f"iou_{name}": iou[index] for index, name in enumerate(class_names)},
+    }

@@ -1,0 +1,123 @@
+"""The UNet: an encoder, a decoder, and skips between them (Ronneberger et al. 2015)."""
+
+import keras
+from keras import layers, ops
+
+from unet_tf.blocks import convolution_pair, max_pool_down, transpose_up
+
+
+def build_unet(
+    image_shape=(128, 128, 3),
+    classes=3,
+    filters=16,
+    depth=4,
+    down=max_pool_down,
+    up=transpose_up,
+    dropout=0.0,
+):
+    """Build a UNet.
+
+    Args:
+        image_shape: (height, width, channels); (None, None, 3) for images of any size.
+            Sides need not be multiples of 2^depth.
+        classes: how many classes a pixel can belong to, 2 or more.
+        filters: channels of the first level; each level down has twice as many.
+        depth: how many times height and width are halved, 1 or more.
+        down: one of `DOWN_BLOCKS`, or a function of the same form.
+        up: one of `UP_BLOCKS`, or a function of the same form.
+        dropout: share of the two deepest levels' features set to zero in training,
+            [0, 1).
+
+    Returns:
+        A `keras.Model` from images, (batch, height, width, channels) in [0, 1], to
+        logits, (batch, height, width, classes), float32.
+
+    Example:
+        >>> model = build_unet((101, 60, 3), 2, down=strided_down, up=upsample_up)
+        >>> model.output_shape
+        (None, 101, 60, 2)
+    """
+    for name, value, least in (
+        ("classes", classes, 2),
+        ("filters", filters, 1),
+        ("depth", depth, 1),
+    ):
+        if value < least:
+            raise ValueError(f"Expected {name} >= {least}. Received: {name}={value}")
+
+    image = keras.Input(image_shape, name="image")
+    x = PadToMultiple(2**depth, name="pad")(image)
+
+    skips = []
+    for level in range(depth):
+        x = convolution_pair(x, filters * 2**level, f"encoder{level}")
+        if dropout and level == depth - 1:
+            x = layers.Dropout(dropout, name=f"encoder{level}_dropout")(x)
+        skips.append(x)
+        x = down(x, f"down{level}")
+
+    x = convolution_pair(x, filters * 2**depth, "bottom")
+    if dropout:
+        x = layers.Dropout(dropout, name="bottom_dropout")(x)
+
+    for level in reversed(range(depth)):
+        x = up(x, filters * 2**level, f"up{level}")
+        x = layers.Concatenate(name=f"skip{level}")([skips[level], x])
+        x = convolution_pair(x, filters * 2**level, f"decoder{level}")
+
+    logits = layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
+    logits = CropToImage(dtype="float32", name="crop")([logits, image])
+    return keras.Model(image, logits, name="unet")
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class PadToMultiple(layers.Layer):
+    """Pad height and width with zeros, evenly on both sides, to whole multiples.
+
+    (batch, height, width, channels) to (batch, padded height, padded width, channels).
+    """
+
+    def __init__(self, multiple, **settings):
+        super().__init__(**settings)
+        self.multiple = multiple
+
+    def call(self, image):
+        _, height, width, _ = ops.shape(image)
+        rows, columns = -height % self.multiple, -width % self.multiple
+        return ops.pad(
+            image,
+            (
+                (0, 0),
+                (rows // 2, rows - rows // 2),
+                (columns // 2, columns - columns // 2),
+                (0, 0),
+            ),
+        )
+
+    def compute_output_shape(self, shape):
+        batch, *sides, channels = shape
+        padded = (side and side + -side % self.multiple for side in sides)
+        return (batch, *padded, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable("unet_tf")
+class CropToImage(layers.Layer):
+    """Undo `PadToMultiple`: crop features, evenly on both sides, to an image's size.
+
+    [(batch, padded height, padded width, channels), (batch, height, width, any)] to
+    (batch, height, width, channels).
+    """
+
+    def call(self, features_and_image):
+        features, image = features_and_image
+        _, padded_height, padded_width, _ = ops.shape(features)
+        _, height, width, _ = ops.shape(image)
+        top, left = (padded_height - height) // 2, (padded_width - width) // 2
+        return features[:, top : top + height, left : left + width]
+
+    def compute_output_shape(self, shapes):
+        features, image = shapes
+        return (features[0], image[1], image[2], features[3])

@@ -1,0 +1,134 @@
+"""What a trained UNet is judged by: figures, floors, and pictures to look at."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from train_tf.files import written_beside
+from unet_tf.masks import IGNORE
+from unet_tf.metrics import segmentation_figures
+
+
+def figures_of(truth, predicted, class_names):
+    """Accuracy, mean IoU and IoU of each class, of masks in arrays.
+
+    Args:
+        truth: class ids, any shape, 255 where ignored.
+        predicted: class ids, the same shape.
+        class_names: one a class.
+
+    Returns:
+        Name to number, as `segmentation_figures`.
+    """
+    classes, counted = len(class_names), truth != IGNORE
+    cells = truth[counted].astype(int) * classes + predicted[counted]
+    confusion = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+    figures = segmentation_figures(confusion, class_names)
+    return {name: float(value) for name, value in figures.items()}
+
+
+def floors(training_masks, test_masks, class_names):
+    """What no network is needed for.
+
+    Args:
+        training_masks, test_masks: class ids, (count, height, width).
+        class_names: one a class.
+
+    Returns:
+        Two rows of figures on the test masks: with the commonest class of the training
+        masks everywhere, and with the commonest class of each position.
+    """
+    classes = range(len(class_names))
+    counts = np.stack([(training_masks == number).sum(0) for number in classes])
+    everywhere = np.full_like(test_masks, counts.sum((1, 2)).argmax())
+    by_position = np.broadcast_to(
+        counts.argmax(0).astype(test_masks.dtype), test_masks.shape
+    )
+    return {
+        "floor: commonest class": figures_of(test_masks, everywhere, class_names),
+        "floor: commonest class of each position": figures_of(
+            test_masks, by_position, class_names
+        ),
+    }
+
+
+def colour_masks(masks, colours):
+    """Paint class ids.
+
+    Args:
+        masks: class ids, (..., height, width); 255 becomes white.
+        colours: RGB of each class, 0 to 255.
+
+    Returns:
+        (..., height, width, 3), uint8.
+    """
+    palette = np.full((256, 3), 255, "uint8")
+    palette[: len(colours)] = colours
+    return palette[masks]
+
+
+def overlay(photos, masks, colours, strength=0.5):
+    """Lay painted masks over photographs, (..., height, width, 3), uint8."""
+    painted = colour_masks(masks, colours)
+    return np.round(photos * (1 - strength) + painted * strength).astype("uint8")
+
+
+def draw_predictions(path, photos, truth, predicted, class_names, colours):
+    """Draw photograph, truth and prediction in rows, with the IoU of each photograph.
+
+    Args:
+        path: the picture to write.
+        photos: (count, height, width, 3), uint8.
+        truth, predicted: class ids, (count, height, width).
+        class_names, colours: one a class.
+    """
+    count = len(photos)
+    figure, axes = plt.subplots(
+        3, count, figsize=(1.7 * count, 6.1), squeeze=False, layout="constrained"
+    )
+    rows = (photos, colour_masks(truth, colours), colour_masks(predicted, colours))
+    for row, (title, pictures) in enumerate(
+        zip(("photograph", "truth", "prediction"), rows, strict=True)
+    ):
+        for column, picture in enumerate(pictures):
+            axis = axes[row, column]
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+            if column == 0:
+                axis.set_ylabel(title)
+            if row == 2:
+                iou = figures_of(truth[column], predicted[column], class_names)
+                axis.set_title(f"mean IoU {iou['mean_iou']:.2f}", fontsize=9)
+    patches = [
+        plt.Rectangle((0, 0), 1, 1, color=np.array(colour) / 255) for colour in colours
+    ]
+    figure.legend(patches, class_names, loc="outside lower center", ncols=8)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=110)
+    plt.close(figure)
+
+
+def table(rows, class_names):
+    """Figures as a Markdown table.
+
+    Args:
+        rows: title to figures, as `figures_of`.
+        class_names: one a class.
+    """
+    columns = ["accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)]
+    titles = ["accuracy", "mean IoU", *(f"IoU {name}" for name in class_names)]
+    width = max(map(len, rows))
+    lines = [
+        f"| {'':{width}} | " + " | ".join(titles) + " |",
+        f"| {'-' * width} | " + " | ".join("-" * len(title) for title in titles) + " |",
+    ]
+    for title, figures in rows.items():
+        cells = (
+            f"{figures[name]:.3f}".ljust(len(column))
+            for name, column in zip(columns, titles, strict=True)
+        )
+        lines.append(f"| {title:{width}} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

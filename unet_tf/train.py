@@ -1,0 +1,208 @@
+"""Train a UNet from a config: data, network, run, report, SavedModel."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from train_tf import devices
+from train_tf.callbacks import Progress, TensorBoard
+from train_tf.command_line import to_dict
+from train_tf.export import export
+from train_tf.files import write_json
+from train_tf.report import draw_curves, provenance
+from train_tf.run import Run, fit
+from unet_tf import data, report
+from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
+from unet_tf.losses import LOSSES
+from unet_tf.metrics import SegmentationMetrics
+from unet_tf.model import build_unet
+
+SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
+WARM_UP = 0.05  # share of the steps in which a cosine schedule rises
+
+
+def train(config):
+    """Train a UNet, or go on with its run, and export its best epoch.
+
+    Args:
+        config: a `UNetConfig`.
+
+    Returns:
+        The results, as in results.json: "test" and "validation" figures among them.
+
+    Raises:
+        InputError: if the data, the options or the run folder are not in order.
+
+    Example:
+        >>> results = train(UNetConfig(down="strided", up="upsample", loss="dice"))
+        >>> results["test"]["mean_iou"]
+    """
+    started = time.monotonic()
+    strategy = devices.set_up(config.precision, config.seed)
+    photographs = data.load_photographs(config)
+    steps = -(-photographs.counts["train"] // config.batch_size)
+    with strategy.scope():
+        shape = (config.image_size, config.image_size, 3)
+        model = build(config, shape, len(photographs.class_names))
+        compile_model(model, config, steps, photographs.class_names)
+    devices.check_memory(model, config.batch_size)
+
+    run = Run(config, monitor="val_mean_iou")
+    print(f"Run: {run.folder} ({model.count_params():,} parameters)")
+    validation = data.evaluation_batches(photographs.validation, config.batch_size)
+    fit(
+        model,
+        run,
+        lambda epochs: data.training_batches(photographs, config, epochs),
+        steps,
+        validation,
+        _watchers(run, photographs, steps),
+    )
+
+    run.load_best(model)
+    results = _results(run, model, photographs)
+    results["saved_model"] = str(export_unet(model, config, photographs))
+    results["minutes"] = round((time.monotonic() - started) / 60, 2)
+    write_json(run.folder / "results.json", results)
+    _print_summary(run, results, photographs.class_names)
+    return results
+
+
+def build(config, image_shape, classes):
+    """The network that a `UNetConfig` describes, in the global precision."""
+    return build_unet(
+        image_shape,
+        classes,
+        config.filters,
+        config.depth,
+        DOWN_BLOCKS[config.down],
+        UP_BLOCKS[config.up],
+        config.dropout,
+    )
+
+
+def compile_model(model, config, steps, class_names):
+    """Give a UNet its loss, its metrics, and AdamW with the config's schedule."""
+    rate, total = config.learning_rate, steps * config.epochs
+    if config.schedule == "cosine":
+        rise = max(1, round(WARM_UP * total))
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / rise,
+            max(1, total - rise),
+            0.005,
+            warmup_target=rate,
+            warmup_steps=rise,
+        )
+    model.compile(
+        keras.optimizers.AdamW(rate, weight_decay=0.01),
+        LOSSES[config.loss](),
+        metrics=[SegmentationMetrics(class_names)],
+    )
+
+
+def export_unet(model, config, photographs):
+    """Export a UNet for photographs of any size, in float32; see `train_tf.export`."""
+    classes = len(photographs.class_names)
+    with devices.float32():
+        served = build(config, (None, None, 3), classes)
+    served.set_weights(model.get_weights())
+
+    def segment(image):
+        logits = served(image, training=False)
+        return {
+            "probabilities": tf.nn.softmax(logits),
+            "mask": tf.cast(tf.argmax(logits, -1), tf.uint8),
+        }
+
+    images = photographs.test.photos[:SHOWN].astype("float32") / 255
+    spec = {"image": tf.TensorSpec((None, None, None, 3), tf.float32, "image")}
+    place, _ = export(
+        config.saved_models_dir / config.name,
+        {"serving_default": (served, segment, spec, [images])},
+        {
+            "image_size": config.image_size,
+            "class_names": photographs.class_names,
+            "colours": photographs.colours,
+        },
+    )
+    return place
+
+
+def _watchers(run, photographs, steps):
+    shown = {
+        "loss": "loss",
+        "val_loss": "validation loss",
+        "val_accuracy": "accuracy",
+        "val_mean_iou": "mean IoU",
+    }
+    photos, masks = (array[:SHOWN] for array in photographs.validation)
+    truth = report.overlay(photos, masks[..., 0], photographs.colours)
+
+    def pictures(model):
+        predicted = predict_ids(model, photos)
+        drawn = report.overlay(photos, predicted, photographs.colours)
+        side_by_side = np.concatenate([photos, truth, drawn], axis=2)
+        return {"photograph, truth, prediction": side_by_side}
+
+    return [
+        Progress(run.epochs_done, run.config.epochs, steps, shown),
+        TensorBoard(
+            run.folder / "tensorboard", to_dict(run.config), "mean_iou", pictures
+        ),
+    ]
+
+
+def predict_ids(model, photos, batch_size=16):
+    """Class ids, (count, height, width), of uint8 photographs of the model's size."""
+    scaled = photos.astype("float32") / 255
+    logits = model.predict(scaled, batch_size=batch_size, verbose=0)
+    return logits.argmax(-1).astype("uint8")
+
+
+def _results(run, model, photographs):
+    """Figures of the best epoch on the test part, and their pictures."""
+    names = photographs.class_names
+    photos, truth = photographs.test.photos, photographs.test.masks[..., 0]
+    predicted = predict_ids(model, photos, run.config.batch_size)
+    report.draw_predictions(
+        run.folder / "predictions.png",
+        photos[:SHOWN],
+        truth[:SHOWN],
+        predicted[:SHOWN],
+        names,
+        photographs.colours,
+    )
+    curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
+    draw_curves(run.folder / "curves.png", run.history, curves, run.best_epoch)
+    best = run.history[run.best_epoch - 1]
+    return {
+        "config": to_dict(run.config),
+        **provenance(),
+        "images": photographs.counts,
+        "parameters": model.count_params(),
+        "epochs": run.epochs_done,
+        "best_epoch": run.best_epoch,
+        "validation": {
+            name.removeprefix("val_"): value
+            for name, value in best.items()
+            if name.startswith("val_")
+        },
+        "test": report.figures_of(truth, predicted, names),
+        **report.floors(photographs.train.masks[..., 0], truth, names),
+    }
+
+
+def _print_summary(run, results, class_names):
+    rows = {f"test, {results['images']['test']} photographs": results["test"]}
+    rows |= {title: results[title] for title in results if title.startswith("floor")}
+    print(f"\nBest epoch {results['best_epoch']}, {results['minutes']:.1f} minutes\n")
+    print(report.table(rows, class_names))
+    model = results["saved_model"]
+    print(
+        f"\nPictures:    {run.folder}/predictions.png, {run.folder}/curves.png\n"
+        f"SavedModel:  {model}\n"
+        f"Watch it:    tensorboard --logdir {run.config.runs_dir}\n"
+        f"Use it:      python scripts/predict_unet.py --model {model} PHOTO_OR_FOLDER"
+    )
