@@ -21,10 +21,9 @@ def run(config_class, function):
     """
     import tyro
 
-    # TensorFlow's notes on its own start say nothing to the person who waits.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         config = tyro.cli(config_class, description=config_class.__doc__)
+        _start_tensorflow()
         return function(config) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -40,6 +39,25 @@ def to_dict(config):
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
     }
+
+
+def _start_tensorflow():
+    """Import TensorFlow without the notes that its C++ side prints on starting.
+
+    They come before any log level applies, say nothing to the person who waits, and one
+    of them calls a missing GPU an error.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _plain(value):

@@ -1,11 +1,19 @@
 """Where data comes from: sets prepared for TensorFlow Datasets (TFDS)."""
 
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
 
 from train_tf.errors import InputError
+
+# The whole sets: MiB to download and MiB prepared, by TFDS's catalogue; the host.
+WHOLE_SETS = {
+    "oxford_iiit_pet": (774, 775, "thor.robots.ox.ac.uk"),
+    "mnist": (11, 21, "storage.googleapis.com"),
+    "cifar10": (162, 132, "www.cs.toronto.edu"),
+}
 
 BUNDLED = Path(__file__).resolve().parents[1] / "datasets"
 
@@ -59,6 +67,35 @@ def open_dataset(name, data_dir=None):
     )
     print(f"Data: {name} from {folder} ({counts})")
     return builder
+
+
+def prepare_dataset(name, data_dir=None):
+    """Download a whole set and prepare it for TFDS, with progress shown.
+
+    Args:
+        name: one of `WHOLE_SETS`.
+        data_dir: where to put it; None for TFDS_DATA_DIR, or else TFDS's own folder.
+
+    Raises:
+        InputError: if it cannot be downloaded; what was there before stays.
+    """
+    import tensorflow_datasets as tfds
+
+    data_dir = data_dir or os.getenv("TFDS_DATA_DIR")
+    builder = tfds.builder(name, data_dir=data_dir)
+    download, prepared, host = WHOLE_SETS[name]
+    print(
+        f"{name}: about {download} MiB to download and {prepared} MiB prepared, "
+        f"into {builder.data_path}"
+    )
+    try:
+        socket.getaddrinfo(host, 443)  # without a network TFDS tries for minutes
+        builder.download_and_prepare()
+    except Exception as error:  # network, proxy, checksum, disk: each its own type
+        raise InputError(
+            f"{name} could not be downloaded from {host}: {error}"
+        ) from error
+    open_dataset(name, data_dir or builder.data_path.parents[1])
 
 
 def draw_parts(count, shares, seed):

@@ -39,8 +39,8 @@ class UNetConfig:
     batch_size: int = 8
     """Photographs a step."""
 
-    learning_rate: float = 2e-3
-    """The highest learning rate of AdamW."""
+    learning_rate: float = 1e-2
+    """The highest learning rate of the optimizer, Muon."""
 
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on: a short rise and a cosine to nothing, or flat."""

@@ -20,6 +20,7 @@ def class_ids(masks, logits_shape):
     Raises:
         ValueError: if the shapes do not belong together.
     """
+    masks = ops.convert_to_tensor(masks)
     shape, expected = tuple(masks.shape), tuple(logits_shape)
     if len(expected) != 4 or expected[-1] is None or expected[-1] < 2:
         raise ValueError(
@@ -59,15 +60,19 @@ def one_hot_masks(masks, logits_shape):
     ids, classes = class_ids(masks, logits_shape), logits_shape[-1]
     ignored = ids == IGNORE
     known = ops.all(ignored | ((ids >= 0) & (ids < classes)))
-    try:
-        if not known:
-            raise ValueError(
-                f"Expected masks with class ids 0 to {classes - 1}, or {IGNORE} for "
-                f"ignored pixels. Received: ids from {int(ops.min(ids))} to "
-                f"{int(ops.max(ids))}"
-            )
-    except TypeError:  # a compiled function: the truth of a tensor is not known yet
-        pass
+    if not _is_true_or_unknown(known):
+        raise ValueError(
+            f"Expected masks with class ids 0 to {classes - 1}, or {IGNORE} for "
+            f"ignored pixels. Received: ids from {int(ops.min(ids))} to "
+            f"{int(ops.max(ids))}"
+        )
     counted = ops.expand_dims(ops.cast(ops.logical_not(ignored), "float32"), -1)
     targets = ops.one_hot(ops.where(ignored, 0, ids), classes) * counted
     return ops.where(known, targets, float("nan")), counted
+
+
+def _is_true_or_unknown(truth):
+    try:
+        return bool(truth)
+    except TypeError:  # inside a compiled function a tensor has no value yet
+        return True

@@ -28,6 +28,7 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     def update_state(self, masks, logits, sample_weight=None):
         """Count pixels; takes masks and logits as the losses do."""
+        logits = ops.convert_to_tensor(logits)
         classes = len(self.class_names)
         truth = class_ids(masks, logits.shape)
         predicted = ops.cast(ops.argmax(logits, axis=-1), "int32")

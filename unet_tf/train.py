@@ -18,6 +18,7 @@ from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
 from unet_tf.losses import LOSSES
 from unet_tf.metrics import SegmentationMetrics
 from unet_tf.model import build_unet
+from unet_tf.optimizer import Muon
 
 SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
 WARM_UP = 0.05  # share of the steps in which a cosine schedule rises
@@ -84,7 +85,7 @@ def build(config, image_shape, classes):
 
 
 def compile_model(model, config, steps, class_names):
-    """Give a UNet its loss, its metrics, and AdamW with the config's schedule."""
+    """Give a UNet its loss, its metrics, and Muon with the config's schedule."""
     rate, total = config.learning_rate, steps * config.epochs
     if config.schedule == "cosine":
         rise = max(1, round(WARM_UP * total))
@@ -96,7 +97,7 @@ def compile_model(model, config, steps, class_names):
             warmup_steps=rise,
         )
     model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=0.01),
+        Muon(rate, weight_decay=0.01, adam_weight_decay=0.01),
         LOSSES[config.loss](),
         metrics=[SegmentationMetrics(class_names)],
     )

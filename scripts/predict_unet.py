@@ -1,0 +1,38 @@
+"""Draw masks for photographs with a trained UNet; see --help."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from train_tf import command_line
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """Write a mask and an overlay for a photograph, or for all in a folder."""
+
+    photos: Annotated[Path, tyro.conf.Positional]
+    """A photograph, or a folder of photographs and folders."""
+
+    model: Path
+    """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
+
+    out: Path = Path("predictions")
+    """Folder for masks/ and overlays/."""
+
+
+def main(config):
+    from unet_tf.predict import predict
+
+    written, problems = predict(config.model, config.photos, config.out)
+    print(f"{written} masks in {config.out}/masks, overlays in {config.out}/overlays")
+    for problem in problems:
+        print(f"not read: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(PredictConfig, main))

@@ -1,0 +1,71 @@
+"""What several tests need: a small trained run, pictures on disk, plain precision."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from unet_tf.config import UNetConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def plain_surroundings(monkeypatch, tmp_path):
+    """float32, no data sets but the bundled ones, and an empty folder to write to."""
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A config that trains in seconds: change it by `dataclasses.replace`."""
+    return tiny_config(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The config and results of a small UNet trained on the bundled pets."""
+    from unet_tf.train import train
+
+    config = dataclasses.replace(
+        tiny_config(tmp_path_factory.mktemp("trained")), name="pets", epochs=3
+    )
+    return config, train(config)
+
+
+def tiny_config(folder):
+    return UNetConfig(
+        filters=2,
+        depth=2,
+        image_size=32,
+        batch_size=32,
+        epochs=2,
+        precision="float32",
+        runs_dir=folder / "runs",
+        saved_models_dir=folder / "saved_models",
+    )
+
+
+def write_photos_and_masks(folder, count=8, size=(24, 20), ids=(0, 1)):
+    """Photographs of a bright square on dark ground, and masks with ids of the two."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    width, height = size
+    for number in range(count):
+        mask = np.full((height, width), ids[0], "uint8")
+        mask[3 : 9 + number % 3, 4 : 12 + number % 4] = ids[1]
+        photo = np.where(mask[..., None] == ids[1], (220, 200, 180), (20, 40, 60))
+        Image.fromarray(photo.astype("uint8")).save(folder / f"images/{number}.png")
+        Image.fromarray(mask).save(folder / f"masks/{number}.png")
+    return folder / "images", folder / "masks"

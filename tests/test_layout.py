@@ -1,0 +1,58 @@
+"""Which module may import which: the way through the house has no circles."""
+
+import ast
+
+import pytest
+from conftest import ROOT
+
+KERAS_ALONE = {
+    "unet_tf": {"blocks", "losses", "masks", "metrics", "model", "optimizer"},
+    "cvae_tf": {"layers", "networks", "likelihoods"},
+}
+FILES = sorted(
+    path.relative_to(ROOT)
+    for folder in ("train_tf", "unet_tf", "cvae_tf", "scripts")
+    for path in (ROOT / folder).glob("*.py")
+)
+
+
+def imported_by(file):
+    tree = ast.parse((ROOT / file).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file} imports relatively"
+            yield node.module
+
+
+def packages_imported_by(file):
+    return {module.split(".")[0] for module in imported_by(file)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_packages_import_only_downwards(file):
+    refused = {
+        "scripts": {"scripts", "tests"},
+        "unet_tf": {"scripts", "tests", "cvae_tf"},
+        "cvae_tf": {"scripts", "tests", "unet_tf"},
+        "train_tf": {"scripts", "tests", "unet_tf", "cvae_tf"},
+    }
+    assert not packages_imported_by(file) & refused[file.parts[0]]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_networks_and_losses_import_keras_alone(file):
+    package = file.parts[0]
+    if file.stem in KERAS_ALONE.get(package, ()):
+        assert packages_imported_by(file) <= {"keras", package}
+        own = {name.split(".")[1] for name in imported_by(file) if package in name}
+        assert own <= KERAS_ALONE[package]
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.stem == "config"], ids=str)
+def test_config_imports_nothing_slow(file):
+    slow = {"keras", "tensorflow", "numpy", "matplotlib", "PIL", "tensorflow_datasets"}
+    assert not packages_imported_by(file) & slow
+    own = {name for name in imported_by(file) if name.startswith("train_tf")}
+    assert own <= {"train_tf.errors"}

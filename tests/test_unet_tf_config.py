@@ -1,0 +1,74 @@
+"""Options: each is there once, agrees with what it names, and refuses nonsense."""
+
+import dataclasses
+import typing
+
+import pytest
+
+from train_tf.errors import InputError
+from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
+from unet_tf.config import UNetConfig
+from unet_tf.losses import LOSSES
+
+
+@pytest.mark.parametrize(
+    ("option", "names"), [("down", DOWN_BLOCKS), ("up", UP_BLOCKS), ("loss", LOSSES)]
+)
+def test_allowed_values_are_the_names_there_are(option, names):
+    allowed = typing.get_type_hints(UNetConfig)[option]
+    assert typing.get_args(allowed) == tuple(names)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"filters": 0},
+        {"depth": 0},
+        {"dropout": 1.0},
+        {"dropout": float("nan")},
+        {"image_size": 8, "depth": 4},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("inf")},
+        {"patience": -1},
+        {"seed": -1},
+        {"seed": 2**31},
+        {"classes": 1, "images": ".", "masks": "."},
+    ],
+    ids=str,
+)
+def test_number_out_of_range_is_refused_with_the_range(wrong):
+    name, value = next(iter(wrong.items()))
+    option = name.replace("_", "-")
+    with pytest.raises(InputError, match=f"--{option} from .* to .*Received: {value}"):
+        UNetConfig(**wrong)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "/tmp/x"])
+def test_name_that_would_leave_the_folder_is_refused(name):
+    with pytest.raises(InputError, match="--name"):
+        UNetConfig(name=name)
+
+
+@pytest.mark.parametrize("wrong", [{"images": "x"}, {"masks": "x"}, {"classes": 3}])
+def test_options_that_need_each_other_are_asked_for_together(wrong):
+    with pytest.raises(InputError, match="--images"):
+        UNetConfig(**wrong)
+
+
+def test_run_is_named_by_its_blocks_and_loss():
+    assert (
+        UNetConfig("maxpool", "transpose", "bce").name == "unet_maxpool_transpose_bce"
+    )
+
+
+def test_every_option_has_a_meaning():
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(UNetConfig)).body[0].body
+    for field, text in zip(body, body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign):
+            assert isinstance(text, ast.Expr), field.target.id
+    assert dataclasses.fields(UNetConfig)

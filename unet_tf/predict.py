@@ -1,0 +1,122 @@
+"""Masks for photographs, by a SavedModel: at the size a person sees the photograph."""
+
+import json
+from pathlib import Path
+
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from train_tf.errors import InputError
+from train_tf.files import written_beside
+from train_tf.pictures import picture_files, read_picture
+from unet_tf.data import resize_photo
+from unet_tf.report import overlay
+
+
+class Segmenter:
+    """A UNet's SavedModel, ready for photographs.
+
+    Args:
+        model: the folder of one version, saved_models/<name>/<version>, or of a name;
+            of a name, the highest version is taken.
+
+    Attributes:
+        class_names, colours: one a class.
+
+    Raises:
+        InputError: if there is no UNet's SavedModel in that folder.
+
+    Example:
+        >>> segmenter = Segmenter("saved_models/unet_strided_upsample_dice")
+        >>> mask = segmenter(photo)  # photo: (height, width, 3), uint8
+    """
+
+    def __init__(self, model):
+        folder = _newest_version(Path(model))
+        try:
+            about = json.loads((folder / "assets.extra" / "model.json").read_text())
+            self._signature = tf.saved_model.load(str(folder)).signatures[
+                "serving_default"
+            ]
+            self.image_size = about["image_size"]
+            self.class_names, self.colours = about["class_names"], about["colours"]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"Expected the SavedModel of a UNet in {folder}; {error}"
+            ) from error
+
+    def __call__(self, photo):
+        """Segment a photograph, (height, width, 3), into class ids, (height, width).
+
+        Both are uint8. The network sees the photograph squeezed to its own size. Its
+        probabilities, not its mask, are brought back to the photograph's size, which
+        makes the outlines smooth.
+        """
+        squeezed = tf.cast(resize_photo(photo, self.image_size), tf.float32) / 255
+        small = self._signature(image=squeezed[None])["probabilities"]
+        probabilities = tf.image.resize(small, photo.shape[:2])
+        return tf.argmax(probabilities[0], -1).numpy().astype("uint8")
+
+
+def predict(model, photos, out):
+    """Write a mask and an overlay for a photograph, or for each in a folder.
+
+    Args:
+        model: as in `Segmenter`.
+        photos: a picture file in any format that Pillow opens, or a folder of them.
+        out: the folder to write to: masks/, indexed PNGs with the classes' colours, and
+            overlays/, with the folders and names of the photographs.
+
+    Returns:
+        How many were written, and a message for each file that could not be read.
+
+    Raises:
+        InputError: if there is no such model, or nothing to predict.
+    """
+    photos, out = Path(photos), Path(out)
+    files = [photos] if photos.is_file() else picture_files(photos)
+    if not files:
+        raise InputError(f"No pictures in {photos}")
+    segmenter = Segmenter(model)
+    root = photos.parent if photos.is_file() else photos
+    names = _names(files, root)
+    palette = [channel for colour in segmenter.colours for channel in colour]
+
+    problems = []
+    for file in tqdm(files, "Predicting", unit="photo", disable=None):
+        try:
+            photo = read_picture(file)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        mask = segmenter(photo)
+        picture = Image.fromarray(mask, "P")
+        picture.putpalette(palette)
+        _save(picture, out / "masks" / names[file])
+        laid_over = overlay(photo, mask, segmenter.colours)
+        _save(Image.fromarray(laid_over), out / "overlays" / names[file])
+    return len(files) - len(problems), problems
+
+
+def _newest_version(folder):
+    if not folder.is_dir():
+        raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    return max(versions, key=lambda path: int(path.name), default=folder)
+
+
+def _names(files, root):
+    """The PNG to write for each file; the ending is kept where two would be one."""
+    stems = [file.relative_to(root).with_suffix(".png") for file in files]
+    return {
+        file: stem
+        if stems.count(stem) == 1
+        else file.relative_to(root).with_name(file.name + ".png")
+        for file, stem in zip(files, stems, strict=True)
+    }
+
+
+def _save(picture, path):
+    with written_beside(path) as beside:
+        picture.save(beside)
