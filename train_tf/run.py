@@ -142,12 +142,13 @@ def fit(model, run, batches, steps, validation, callbacks):
         validation: batches that each epoch ends with.
         callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved.
     """
+    epochs = range(run.epochs_done, run.config.epochs)
+    if not epochs or run.out_of_patience:
+        print(f"The run is complete after epoch {run.epochs_done}.")
+        return
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")
-    epochs = range(run.epochs_done, run.config.epochs)
-    if not epochs or run.out_of_patience:
-        return
     keeping = [_SeedEveryEpoch(run.config.seed), _StopIfNotFinite(), _KeepEpochs(run)]
     model.fit(
         batches(epochs),

@@ -1,0 +1,231 @@
+"""A run: goes on as if it had not been stopped, and overwrites nothing."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from train_tf.errors import InputError
+from train_tf.run import Run, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    run_folder: object
+    epochs: int = 3
+    patience: int = 0
+    seed: int = 0
+    resume: bool = False
+
+
+class Task:
+    """A small network with dropout and data that an epoch's number decides."""
+
+    def __init__(self, folder, **options):
+        self.config = Config(folder / "run", **options)
+        keras.utils.set_random_seed(7)
+        self.model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+        )
+        self.model.compile(keras.optimizers.Adam(0.1), "mse")
+        self.run = Run(self.config, monitor="val_loss", mode="min")
+
+    def train(self, spoil=None, callbacks=()):
+        import tensorflow as tf
+
+        def batches(epochs):
+            rows = [np.random.default_rng(epoch).random((6, 5)) for epoch in epochs]
+            table = np.concatenate(rows).astype("float32")
+            if spoil is not None and len(epochs) > 1:
+                table[spoil] = np.nan
+            dataset = tf.data.Dataset.from_tensor_slices((table[:, :4], table[:, 4:]))
+            return dataset.batch(3)
+
+        fit(self.model, self.run, batches, 2, batches(range(1)), list(callbacks))
+        return self
+
+
+class Stop(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.at == self.epoch:
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.at = epoch + 1
+
+
+def weights_in(checkpoint):
+    found = {}
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(checkpoint / "model.weights.h5") as file:
+        file.visititems(collect)
+    return found
+
+
+def assert_same_weights(one, other):
+    one, other = weights_in(one), weights_in(other)
+    assert one.keys() == other.keys() and len(one) > 3
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_resumed_run_equals_one_that_was_not_stopped(tmp_path):
+    whole = Task(tmp_path / "a").train().run
+    with pytest.raises(KeyboardInterrupt):
+        Task(tmp_path / "b").train(callbacks=[Stop(2)])
+    resumed = Task(tmp_path / "b", resume=True)
+    assert resumed.run.epochs_done == 1
+    resumed.train()
+    assert resumed.run.history == whole.history
+    assert int(resumed.model.optimizer.iterations) == 6
+    assert_same_weights(
+        *(tmp_path / name / "run/checkpoints/epoch-0003" for name in ("a", "b"))
+    )
+
+
+def test_finished_run_can_be_extended(tmp_path):
+    whole = Task(tmp_path / "a", epochs=4).train().run
+    Task(tmp_path / "b", epochs=2).train()
+    extended = Task(tmp_path / "b", epochs=4, resume=True).train().run
+    assert [row["epoch"] for row in extended.history] == [1, 2, 3, 4]
+    assert extended.history == whole.history
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    history = Task(tmp_path).train().run.history
+    again = Task(tmp_path, resume=True).train().run
+    assert again.history == history
+
+
+def test_run_that_is_there_is_not_overwritten(tmp_path):
+    Task(tmp_path).train()
+    before = {
+        file: file.read_bytes() for file in tmp_path.rglob("*.*") if file.is_file()
+    }
+    with pytest.raises(InputError, match="--resume.*--name"):
+        Task(tmp_path)
+    assert before == {file: file.read_bytes() for file in before}
+
+
+def test_run_cannot_be_resumed_as_another(tmp_path):
+    Task(tmp_path, seed=1).train()
+    with pytest.raises(InputError, match="--seed: 1 before, 2 now"):
+        Task(tmp_path, seed=2, resume=True)
+
+
+def test_last_and_best_epoch_are_kept_and_told_apart(tmp_path):
+    task = Task(tmp_path, epochs=5).train()
+    kept = {folder.name for folder in task.run.checkpoints.iterdir()}
+    losses = [row["val_loss"] for row in task.run.history]
+    assert task.run.best_epoch == 1 + int(np.argmin(losses))
+    assert kept == {f"epoch-{task.run.best_epoch:04d}", "epoch-0005"}
+    task.run.load_best(task.model)
+    rows = np.random.default_rng(0).random((6, 5)).astype("float32")
+    loss = task.model.evaluate(rows[:, :4], rows[:, 4:], verbose=0)
+    assert loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_history_is_written_for_people(tmp_path):
+    run = Task(tmp_path).train().run
+    lines = (run.folder / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,val_loss"
+    assert [float(cell) for cell in lines[2].split(",")] == list(
+        run.history[1].values()
+    )
+
+
+def test_patience_counts_across_a_resumption(tmp_path):
+    task = Task(tmp_path, epochs=9, patience=2, resume=True)
+    for epoch, loss in enumerate([3.0, 1.0, 2.0], 1):
+        task.run.history.append({"epoch": epoch, "loss": loss, "val_loss": loss})
+    assert task.run.best_epoch == 2 and not task.run.out_of_patience
+    task.run.history.append({"epoch": 4, "loss": 1.0, "val_loss": 1.0})
+    assert task.run.out_of_patience
+    assert task.train().run.epochs_done == 4
+
+
+def test_early_stopping_ends_a_run(tmp_path):
+    task = Task(tmp_path, epochs=200, patience=1).train()
+    assert task.run.epochs_done < 200
+    assert task.run.epochs_done - task.run.best_epoch == 1
+
+
+def test_broken_loss_ends_the_run_and_keeps_the_epochs_before(tmp_path):
+    task = Task(tmp_path)
+    with pytest.raises(InputError, match="loss became nan at step 2 of epoch 2"):
+        task.train(spoil=9)
+    assert [path.name for path in task.run.checkpoints.iterdir()] == ["epoch-0001"]
+    saved = json.loads((task.run.checkpoints / "epoch-0001/state.json").read_text())
+    assert all(math.isfinite(value) for value in saved[0].values())
+
+
+def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
+    run = Task(tmp_path).train().run
+    for place in (run.folder, run.checkpoints):
+        (place / ".writing-1-epoch-0009").mkdir()
+    Task(tmp_path, resume=True)
+    assert not list(run.folder.rglob(".writing-*"))
+
+
+TINY = ["--filters", "2", "--depth", "2", "--image-size", "32", "--epochs", "4"]
+
+
+def train_command(folder, *more):
+    return subprocess.Popen(
+        [
+            sys.executable,
+            ROOT / "scripts/train_unet.py",
+            *TINY,
+            "--name",
+            "tiny",
+            *more,
+        ],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
+    tmp_path,
+):
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = train_command(tmp_path / "whole")
+    assert whole.wait(timeout=300) == 0, whole.stderr.read()
+
+    killed = train_command(tmp_path / "killed")
+    checkpoints = tmp_path / "killed/runs/tiny/checkpoints"
+    deadline = time.monotonic() + 300
+    while not (checkpoints / "epoch-0001").exists():
+        assert time.monotonic() < deadline and killed.poll() is None
+        time.sleep(0.002)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (checkpoints / "epoch-0003").exists()
+
+    resumed = train_command(tmp_path / "killed", "--resume")
+    assert resumed.wait(timeout=300) == 0, resumed.stderr.read()
+    last = "runs/tiny/checkpoints/epoch-0004"
+    assert_same_weights(tmp_path / "whole" / last, tmp_path / "killed" / last)
+    both = [tmp_path / name / "runs/tiny/history.csv" for name in ("whole", "killed")]
+    assert both[0].read_text() == both[1].read_text()
