@@ -1,0 +1,101 @@
+"""Each script for real, in a process of its own."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, write_photos_and_masks
+from PIL import Image
+
+TINY = "--filters 2 --depth 2 --image-size 32 --epochs 1 --name tiny".split()
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
+
+
+def run(folder, script, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / script, *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("argument", ["--help", "--no-such-flag"])
+def test_help_and_wrong_flags_answer_without_starting_tensorflow(
+    script, argument, tmp_path
+):
+    started = time.monotonic()
+    answer = run(tmp_path, script, argument)
+    assert time.monotonic() - started < 4  # TensorFlow's import alone takes longer
+    assert answer.returncode == (0 if argument == "--help" else 2)
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--down", "--up", "--loss", "--precision"])
+def test_unknown_value_lists_the_choices(option, tmp_path):
+    answer = run(tmp_path, "train_unet.py", option, "banana")
+    assert answer.returncode == 2
+    assert "banana" in answer.stderr and "Expected one of" in answer.stderr
+
+
+def test_training_then_prediction_as_the_readme_says(tmp_path):
+    answer = run(
+        tmp_path,
+        "train_unet.py",
+        *"--down strided --up upsample --loss dice".split(),
+        *TINY,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr and "E0000" not in answer.stderr
+    for part in ("Data: oxford_iiit_pet", "Epoch 1/1", "| test, 298 photographs"):
+        assert part in answer.stdout
+    [use] = [x for x in answer.stdout.splitlines() if x.startswith("Use it:")]
+    model = use.split("--model ")[1].split()[0]
+
+    write_photos_and_masks(tmp_path / "own", count=2)
+    answer = run(tmp_path, "predict_unet.py", "--model", model, tmp_path / "own/images")
+    assert answer.returncode == 0, answer.stderr
+    masks = sorted((tmp_path / "predictions/masks").iterdir())
+    assert [mask.name for mask in masks] == ["0.png", "1.png"]
+    assert Image.open(masks[0]).size == (24, 20)
+
+    again = run(tmp_path, "train_unet.py", *TINY)
+    assert again.returncode == 2 and "--resume" in again.stderr
+
+
+def test_broken_photograph_ends_prediction_with_1(trained, tmp_path):
+    images, _ = write_photos_and_masks(tmp_path, count=2)
+    (images / "1.png").write_bytes(b"")
+    answer = run(
+        tmp_path, "predict_unet.py", "--model", trained[1]["saved_model"], images
+    )
+    assert answer.returncode == 1
+    assert "1.png" in answer.stderr and "Traceback" not in answer.stderr
+    assert "1 masks in predictions/masks" in answer.stdout
+
+
+def test_broken_folder_ends_training_at_once_with_every_name(tmp_path):
+    images, masks = write_photos_and_masks(tmp_path, count=6)
+    photo = Image.fromarray(np.zeros((20, 24, 3), "uint8"))
+    photo.save(images / "0.jpg")
+    half = (images / "0.jpg").read_bytes()
+    (images / "0.png").unlink()
+    (images / "0.jpg").write_bytes(half[: len(half) // 2])
+    (images / "1.png").write_bytes(b"")
+    answer = run(tmp_path, "train_unet.py", "--images", images, "--masks", masks, *TINY)
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr
+    assert "0.jpg" in answer.stderr and "1.png" in answer.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_folder_without_data_is_named_in_seconds(tmp_path):
+    answer = run(tmp_path, "train_unet.py", "--data-dir", tmp_path / "empty", *TINY)
+    assert answer.returncode == 2
+    assert str(tmp_path / "empty" / "oxford_iiit_pet") in answer.stderr
+    assert "prepare_data.py" in answer.stderr

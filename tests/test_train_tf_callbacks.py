@@ -1,0 +1,73 @@
+"""What a run shows: rising steps in TensorBoard, lines on the screen."""
+
+import dataclasses
+from collections import defaultdict
+
+import pytest
+import tensorflow as tf
+
+from unet_tf.train import train
+
+
+def events(folder):
+    """(tag to list of (step, value)) of each event file folder, and the graphs."""
+    found, graphs = defaultdict(list), 0
+    for file in sorted(folder.glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            graphs += bool(event.graph_def)
+            for value in event.summary.value:
+                found[value.tag].append((event.step, tf.make_ndarray(value.tensor)))
+    return found, graphs
+
+
+@pytest.fixture(scope="module")
+def resumed_folder(tmp_path_factory):
+    """TensorBoard's folder of a run of two epochs that was extended to three."""
+    from conftest import tiny_config
+
+    config = tiny_config(tmp_path_factory.mktemp("resumed"))
+    train(config)
+    train(dataclasses.replace(config, epochs=3, resume=True))
+    return config.run_folder / "tensorboard"
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_scalars_rise_by_one_an_epoch_also_across_a_resumption(part, resumed_folder):
+    found, _ = events(resumed_folder / part)
+    for name in ("loss", "accuracy", "mean_iou", "iou_pet", "iou_outline"):
+        assert [step for step, _ in found[name]] == [1, 2, 3], name
+
+
+def test_learning_rate_is_there(resumed_folder):
+    rates = [
+        float(rate) for _, rate in events(resumed_folder / "train")[0]["learning_rate"]
+    ]
+    assert len(rates) == 3 and 0 < rates[-1] < max(rates) <= 0.01
+
+
+def test_pictures_of_the_same_photographs_follow_each_epoch(resumed_folder):
+    pictures = events(resumed_folder / "validation")[0]["photograph, truth, prediction"]
+    assert [step for step, _ in pictures] == [1, 2, 3]
+    shown = []
+    for _, picture in pictures:
+        width, height, *encoded = picture
+        assert (int(width), int(height), len(encoded)) == (3 * 32, 32, 8)
+        shown.append([tf.io.decode_png(one).numpy() for one in encoded])
+    for first, last in zip(shown[0], shown[-1], strict=True):
+        assert (first[:, :64] == last[:, :64]).all()  # photograph and truth
+    assert any((a != b).any() for a, b in zip(shown[0], shown[-1], strict=True))
+
+
+def test_graph_and_options_are_there(resumed_folder):
+    _, graphs = events(resumed_folder / "train")
+    assert graphs
+    found, _ = events(resumed_folder / "validation")
+    assert "_hparams_/session_start_info" in found
+
+
+def test_screen_shows_a_line_an_epoch(tiny, capsys):
+    train(tiny)
+    lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("Epoch")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    for name in ("loss", "validation loss", "accuracy", "mean IoU"):
+        assert name in lines[0]

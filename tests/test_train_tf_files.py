@@ -1,0 +1,62 @@
+"""Files are whole and new, or as they were."""
+
+import json
+
+import pytest
+
+from train_tf.files import remove_leftovers, write_json, write_text, written_beside
+
+
+def test_file_is_replaced_whole(tmp_path):
+    write_text(tmp_path / "a" / "x.txt", "old")
+    write_text(tmp_path / "a" / "x.txt", "new")
+    assert (tmp_path / "a" / "x.txt").read_text() == "new"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x.txt"]
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    write_text(tmp_path / "x.txt", "old")
+    with pytest.raises(RuntimeError), written_beside(tmp_path / "x.txt") as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "x.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_folder_appears_only_when_it_is_whole(tmp_path):
+    with written_beside(tmp_path / "folder") as beside:
+        (beside / "deep").mkdir(parents=True)
+        (beside / "deep" / "file").write_text("x")
+        assert not (tmp_path / "folder").exists()
+    assert (tmp_path / "folder" / "deep" / "file").read_text() == "x"
+
+
+def test_folder_that_fails_is_gone(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        written_beside(tmp_path / "folder") as beside,
+    ):
+        beside.mkdir()
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_ending_is_kept_for_those_who_choose_the_format_by_it(tmp_path):
+    with written_beside(tmp_path / "x.weights.h5") as beside:
+        assert beside.name.endswith(".weights.h5")
+        beside.touch()
+
+
+def test_json_is_readable_and_comes_back(tmp_path):
+    content = {"name": "Kätzchen", "values": [1, 2.5, None]}
+    write_json(tmp_path / "x.json", content)
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content and "Kätzchen" in text and text.endswith("}\n")
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".writing-1-a").mkdir()
+    (tmp_path / ".writing-2-b.txt").touch()
+    (tmp_path / "kept").touch()
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

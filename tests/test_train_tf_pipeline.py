@@ -1,0 +1,86 @@
+"""The pipeline: order and draws follow from seed and epoch alone."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from train_tf.pipeline import (
+    SeededDraws,
+    augment,
+    evaluation_batches,
+    training_batches,
+)
+
+ROWS = np.arange(10)
+
+
+def with_draw(rows, seed):
+    return rows, tf.random.stateless_uniform((), seed)
+
+
+def epochs(start, stop, seed=0, batch_size=4):
+    batches = training_batches((ROWS,), batch_size, with_draw, range(start, stop), seed)
+    return [(rows.tolist(), float(draw)) for rows, draw in batches.as_numpy_iterator()]
+
+
+def test_each_epoch_has_every_row_once_in_an_order_of_its_own():
+    batches = [rows for rows, _ in epochs(0, 3)]
+    assert list(map(len, batches)) == [4, 4, 2] * 3
+    orders = [sum(batches[start : start + 3], []) for start in (0, 3, 6)]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_later_epochs_are_the_same_whether_or_not_earlier_ones_ran():
+    assert epochs(0, 5)[6:] == epochs(2, 5)
+
+
+def test_nothing_else_decides_the_order():
+    first = epochs(0, 2)
+    keras.utils.set_random_seed(99)
+    assert epochs(0, 2) == first
+    assert epochs(0, 2, seed=1) != first
+
+
+def test_every_batch_draws_for_itself():
+    draws = [draw for _, draw in epochs(0, 3)]
+    assert len(set(draws)) == len(draws)
+
+
+def test_evaluation_keeps_the_order_and_the_last_rows():
+    batches = evaluation_batches(
+        (ROWS, -ROWS), 4, lambda rows, negative: rows - negative
+    )
+    assert [batch.tolist() for batch in batches.as_numpy_iterator()] == [
+        [0, 2, 4, 6],
+        [8, 10, 12, 14],
+        [16, 18],
+    ]
+
+
+def test_keras_layers_draw_what_the_seed_says_eagerly_and_in_tf_data():
+    flip = keras.layers.RandomFlip("horizontal")
+    images = np.random.rand(8, 4, 4, 3).astype("float32")
+    masks = np.random.randint(0, 3, (8, 4, 4, 1)).astype("uint8")
+
+    def flipped(seed):
+        return augment([flip], images, masks, tf.convert_to_tensor(seed))
+
+    eager = flipped([3, 4])
+    [in_graph] = tf.data.Dataset.from_tensors([3, 4]).map(flipped)
+    for one, other in zip(eager, in_graph, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (eager[0] != flipped([3, 5])[0]).numpy().any()
+
+
+def test_draws_of_one_seed_differ_from_one_another():
+    draws = SeededDraws(tf.constant([1, 2]))
+    first, second = (keras.random.uniform((4,), seed=draws) for _ in range(2))
+    assert (first != second).numpy().all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
+def test_any_batch_size_gives_all_rows(batch_size):
+    rows = sum((rows for rows, _ in epochs(0, 1, batch_size=batch_size)), [])
+    assert sorted(rows) == list(range(10))

@@ -1,0 +1,107 @@
+"""Prediction: at the photograph's size, names kept, broken files told."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train_tf.errors import InputError
+from unet_tf.predict import Segmenter, predict
+from unet_tf.train import train
+
+
+def save_photo(path, size=(60, 40), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3))
+    Image.fromarray(draw.astype("uint8")).save(path, **options)
+
+
+def test_masks_and_overlays_have_the_photographs_size_and_name(trained, tmp_path):
+    _, results = trained
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for name in ("a.jpg", "sub/b.webp", "sub/deep/c.tif", "d.bmp"):
+        save_photo(photos / name)
+    assert predict(results["saved_model"], photos, out) == (4, [])
+    for kind in ("masks", "overlays"):
+        found = {str(x.relative_to(out / kind)) for x in (out / kind).rglob("*.png")}
+        assert found == {"a.png", "sub/b.png", "sub/deep/c.png", "d.png"}
+    with Image.open(out / "masks" / "a.png") as mask:
+        assert (mask.size, mask.mode) == ((60, 40), "P")
+        assert mask.getpalette()[:9] == [230, 159, 0, 0, 0, 0, 86, 180, 233]
+        assert set(np.unique(mask)) <= {0, 1, 2}
+    with Image.open(out / "overlays" / "a.png") as overlay:
+        assert (overlay.size, overlay.mode) == ((60, 40), "RGB")
+
+
+def test_photograph_that_was_turned_is_seen_upright(trained, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    save_photo(tmp_path / "turned.jpg", exif=exif)
+    predict(trained[1]["saved_model"], tmp_path / "turned.jpg", tmp_path / "out")
+    with Image.open(tmp_path / "out/masks/turned.png") as mask:
+        assert mask.size == (40, 60)
+
+
+def test_two_photographs_of_one_name_do_not_overwrite_each_other(trained, tmp_path):
+    save_photo(tmp_path / "in/a.jpg")
+    save_photo(tmp_path / "in/a.png")
+    predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out/masks").iterdir()}
+    assert names == {"a.jpg.png", "a.png.png"}
+
+
+def test_broken_photograph_is_told_and_the_rest_goes_on(trained, tmp_path):
+    save_photo(tmp_path / "in/a.jpg")
+    (tmp_path / "in/b.jpg").touch()
+    written, [problem] = predict(
+        trained[1]["saved_model"], tmp_path / "in", tmp_path / "out"
+    )
+    assert written == 1 and "b.jpg" in problem
+    assert [x.name for x in (tmp_path / "out/masks").iterdir()] == ["a.png"]
+
+
+def test_masks_are_those_of_the_trained_model(tmp_path):
+    from conftest import tiny_config, write_photos_and_masks
+
+    images, masks = write_photos_and_masks(tmp_path, count=40)
+    import dataclasses
+
+    config = dataclasses.replace(
+        tiny_config(tmp_path),
+        images=images,
+        masks=masks,
+        filters=4,
+        batch_size=4,
+        epochs=8,
+        augment=False,
+    )
+    results = train(config)
+    segmenter = Segmenter(config.saved_models_dir / config.name)
+    assert segmenter.class_names == ["class_0", "class_1"]
+    agreeing = [
+        (segmenter(np.array(Image.open(images / file.name))) == Image.open(file)).mean()
+        for file in masks.iterdir()
+    ]
+    assert np.mean(agreeing) > 0.95, results["test"]
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_folder_without_a_model_is_named(make, tmp_path):
+    folder = tmp_path / "model"
+    if make:
+        folder.mkdir()
+    with pytest.raises(InputError, match=str(folder)):
+        Segmenter(folder)
+
+
+def test_newest_version_of_a_name_is_taken(trained, tmp_path):
+    config, results = trained
+    name = tmp_path / "name"
+    (name / "2").mkdir(parents=True)
+    (name / "10").symlink_to(results["saved_model"])
+    assert Segmenter(name).image_size == config.image_size
+
+
+def test_folder_without_pictures_is_named(trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        predict(trained[1]["saved_model"], tmp_path / "empty", tmp_path / "out")

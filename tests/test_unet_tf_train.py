@@ -1,0 +1,154 @@
+"""Training: the loss falls, what a run promises is there, errors come early."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_config, write_photos_and_masks
+from PIL import Image
+
+from train_tf.errors import InputError
+from unet_tf.config import UNetConfig
+from unet_tf.train import build, train
+
+
+def history(config):
+    [state] = (config.run_folder / "checkpoints").glob(f"epoch-*{config.epochs}/*.json")
+    return json.loads(state.read_text())
+
+
+def test_loss_falls_and_results_agree_with_the_history(trained):
+    config, results = trained
+    rows = history(config)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    best = max(rows, key=lambda row: row["val_mean_iou"])
+    assert results["best_epoch"] == best["epoch"]
+    assert results["validation"]["mean_iou"] == best["val_mean_iou"]
+    assert results["images"] == {"train": 256, "validation": 45, "test": 298}
+    assert results["test"].keys() == {
+        "accuracy",
+        "mean_iou",
+        "iou_pet",
+        "iou_background",
+        "iou_outline",
+    }
+
+
+def test_run_folder_holds_what_it_promises(trained):
+    config, results = trained
+    names = {path.name for path in config.run_folder.iterdir()}
+    assert names == {
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "history.csv",
+        "predictions.png",
+        "results.json",
+        "tensorboard",
+    }
+    saved = json.loads((config.run_folder / "results.json").read_text())
+    assert saved == json.loads(json.dumps(results))
+    for name in ("curves.png", "predictions.png"):
+        with Image.open(config.run_folder / name) as picture:
+            assert picture.width > 900
+
+
+def test_floors_stand_beside_the_results(trained):
+    _, results = trained
+    everywhere = results["floor: commonest class"]
+    assert everywhere["accuracy"] == pytest.approx(0.595, abs=0.01)
+    assert everywhere["mean_iou"] == pytest.approx(0.198, abs=0.005)
+    by_position = results["floor: commonest class of each position"]
+    assert by_position["accuracy"] == pytest.approx(0.690, abs=0.01)
+
+
+def test_saved_model_answers_for_any_batch_and_size(trained):
+    config, results = trained
+    assert results["saved_model"] == str(config.saved_models_dir / "pets" / "1")
+    signature = tf.saved_model.load(results["saved_model"]).signatures[
+        "serving_default"
+    ]
+    for shape in ((1, 32, 32, 3), (3, 50, 21, 3)):
+        image = tf.constant(np.random.rand(*shape), tf.float32)
+        answer = signature(image=image)
+        assert answer.keys() == {"probabilities", "mask"}
+        assert answer["mask"].shape == shape[:3] and answer["mask"].dtype == "uint8"
+        assert answer["probabilities"].dtype == "float32"
+        np.testing.assert_allclose(
+            answer["probabilities"].numpy().sum(-1), 1, rtol=1e-5
+        )
+        np.testing.assert_array_equal(
+            answer["mask"], answer["probabilities"].numpy().argmax(-1)
+        )
+
+
+def test_same_seed_gives_the_same_figures(tiny):
+    def figures(name, seed):
+        config = dataclasses.replace(tiny, name=name, seed=seed, epochs=1)
+        train(config)
+        return history(config)
+
+    assert figures("one", 1) == figures("two", 1)
+    assert figures("one_more", 1) != figures("other", 2)
+
+
+@pytest.mark.parametrize("loss", ["bce", "dice", "ce", "bce_dice"])
+def test_own_photographs_are_learnt_with_every_loss(loss, tmp_path):
+    # A photograph without any outline class, 0/255 masks: learnt almost perfectly.
+    images, masks = write_photos_and_masks(tmp_path, count=40, ids=(0, 255))
+    config = dataclasses.replace(
+        tiny_config(tmp_path),
+        images=images,
+        masks=masks,
+        loss=loss,
+        name=loss,
+        image_size=16,
+        filters=4,
+        batch_size=4,
+        epochs=8,
+        augment=False,
+    )
+    assert train(config)["test"]["mean_iou"] > 0.85
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_learning_rate_follows_its_schedule(schedule, tiny):
+    from unet_tf.train import compile_model
+
+    config = dataclasses.replace(tiny, schedule=schedule, epochs=10)
+    model = build(config, (32, 32, 3), 3)
+    compile_model(model, config, 10, ("a", "b", "c"))
+    rates = []
+    for step in (0, 2, 5, 50, 100):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    if schedule == "constant":
+        assert rates == pytest.approx([0.01] * 5)
+    else:
+        assert rates[0] < rates[1] < rates[2] == pytest.approx(0.01)
+        assert rates[2] > rates[3] > rates[4] == pytest.approx(0.01 * 0.005)
+
+
+def test_nothing_is_made_when_the_data_is_not_in_order(tmp_path):
+    images, masks = write_photos_and_masks(tmp_path, count=8)
+    (images / "3.png").write_bytes(b"broken")
+    config = dataclasses.replace(tiny_config(tmp_path), images=images, masks=masks)
+    with pytest.raises(InputError, match="3.png"):
+        train(config)
+    assert not config.runs_dir.exists() and not config.saved_models_dir.exists()
+
+
+def test_picture_too_large_for_memory_is_refused_before_anything_is_made(tmp_path):
+    images, masks = write_photos_and_masks(tmp_path, count=8)
+    config = UNetConfig(
+        images=images,
+        masks=masks,
+        image_size=4096,
+        batch_size=256,
+        runs_dir=tmp_path / "runs",
+    )
+    with pytest.raises(InputError, match="--image-size"):
+        train(config)
+    assert not config.runs_dir.exists()
