@@ -1,5 +1,7 @@
 """What several tests need: a small trained run, pictures on disk, plain precision."""
 
+import contextlib
+import io
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -35,11 +37,34 @@ def tiny(tmp_path):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """The config and results of a small UNet trained on the bundled pets."""
+    """The config, results and output of a small UNet trained on the bundled pets."""
     from unet_tf.train import train
 
     config = dataclasses.replace(
-        tiny_config(tmp_path_factory.mktemp("trained")), name="pets", epochs=3
+        tiny_config(tmp_path_factory.mktemp("trained")), name="pets"
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        results = train(config)
+    return config, results, output.getvalue()
+
+
+@pytest.fixture(scope="session")
+def trained_on_own(tmp_path_factory):
+    """The config and results of a small UNet trained on folders, with 0/255 masks."""
+    from unet_tf.train import train
+
+    folder = tmp_path_factory.mktemp("own")
+    images, masks = write_photos_and_masks(folder, count=40, ids=(0, 255))
+    config = dataclasses.replace(
+        tiny_config(folder),
+        images=images,
+        masks=masks,
+        name="own",
+        image_size=16,
+        filters=4,
+        batch_size=4,
+        epochs=8,
+        augment=False,
     )
     return config, train(config)
 

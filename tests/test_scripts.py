@@ -9,7 +9,18 @@ import pytest
 from conftest import ROOT, write_photos_and_masks
 from PIL import Image
 
-TINY = "--filters 2 --depth 2 --image-size 32 --epochs 1 --name tiny".split()
+TINY = [
+    "--filters",
+    "2",
+    "--depth",
+    "2",
+    "--image-size",
+    "32",
+    "--epochs",
+    "1",
+    "--name",
+    "tiny",
+]
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
 
 
@@ -47,7 +58,7 @@ def test_training_then_prediction_as_the_readme_says(tmp_path):
     answer = run(
         tmp_path,
         "train_unet.py",
-        *"--down strided --up upsample --loss dice".split(),
+        *["--down", "strided", "--up", "upsample", "--loss", "dice"],
         *TINY,
     )
     assert answer.returncode == 0, answer.stderr

@@ -26,16 +26,20 @@ def draw_curves(path, history, figures, best_epoch):
     """
     epochs = [row["epoch"] for row in history]
     picture, axes = plt.subplots(
-        1, len(figures), figsize=(4.2 * len(figures), 3.4), layout="constrained"
+        1,
+        len(figures),
+        figsize=(4.2 * len(figures), 3.4),
+        squeeze=False,
+        layout="constrained",
     )
-    for axis, (name, title) in zip(axes, figures.items(), strict=True):
+    for axis, (name, title) in zip(axes[0], figures.items(), strict=True):
         marker = "." if len(epochs) < 3 else None
         axis.plot(epochs, [row[name] for row in history], "--", marker=marker)
         axis.plot(epochs, [row[f"val_{name}"] for row in history], marker=marker)
         axis.axvline(best_epoch, color="grey", linewidth=0.8, linestyle=":")
         axis.set(title=title, xlabel="epoch")
         axis.grid(alpha=0.3)
-    axes[0].legend(["training", "validation", f"best epoch ({best_epoch})"])
+    axes[0, 0].legend(["training", "validation", f"best epoch ({best_epoch})"])
     with written_beside(path) as beside:
         picture.savefig(beside, dpi=110)
     plt.close(picture)
