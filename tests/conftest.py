@@ -1,12 +1,8 @@
 """What several tests need: a small trained run, pictures on disk, plain precision."""
 
 import contextlib
-import io
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import dataclasses
+import io
 from pathlib import Path
 
 import keras

@@ -152,8 +152,8 @@ def test_picture_too_large_for_memory_is_refused_before_anything_is_made(tmp_pat
     config = UNetConfig(
         images=images,
         masks=masks,
-        image_size=4096,
-        batch_size=256,
+        image_size=512,
+        batch_size=50_000,
         runs_dir=tmp_path / "runs",
     )
     with pytest.raises(InputError, match="--image-size"):

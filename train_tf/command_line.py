@@ -44,9 +44,8 @@ def to_dict(config):
 def _start_tensorflow():
     """Import TensorFlow without the notes that its C++ side prints on starting.
 
-    They come before any log level applies, and say nothing to the person who waits: a
-    missing GPU is called an error, so is an integer addition that oneDNN cannot do.
-    What goes wrong in earnest is raised as an exception all the same.
+    They come before any log level applies, call a missing GPU an error, and say nothing
+    to the person who waits. What goes wrong in earnest is raised as an exception.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stderr = os.dup(2)
