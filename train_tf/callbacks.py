@@ -56,15 +56,17 @@ class TensorBoard(keras.callbacks.Callback):
 
     Args:
         folder: where the event files go.
-        options: the run's options, name to value.
+        name: what the run is called in the table of options.
+        options: name to number, text, or True or False, of what may differ between runs.
         metric: the validation figure that the table of options shows.
         pictures: function from a model to name and pictures, (count, height, width, 3),
             in [0, 1] or uint8; called after each epoch.
     """
 
-    def __init__(self, folder, options, metric, pictures):
+    def __init__(self, folder, name, options, metric, pictures):
         super().__init__()
-        self.options, self.metric, self.pictures = options, metric, pictures
+        self.name, self.options = name, options
+        self.metric, self.pictures = metric, pictures
         self.training = tf.summary.create_file_writer(str(folder / "train"))
         self.validation = tf.summary.create_file_writer(str(folder / "validation"))
 
@@ -74,9 +76,9 @@ class TensorBoard(keras.callbacks.Callback):
                 hparams=[hparams.HParam(name) for name in self.options],
                 metrics=[hparams.Metric(self.metric, display_name=self.metric)],
             )
-            hparams.hparams({name: _simple(v) for name, v in self.options.items()})
+            hparams.hparams(self.options, trial_id=self.name)
         with self.training.as_default():
-            specs = [tf.TensorSpec(x.shape, x.dtype) for x in self.model.inputs]
+            specs = [tf.TensorSpec(x.shape, x.dtype, x.name) for x in self.model.inputs]
             forward = tf.function(self.model).get_concrete_function(*specs)
             tf.summary.graph(forward.graph)
 
@@ -99,7 +101,3 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.training.close()
         self.validation.close()
-
-
-def _simple(value):
-    return value if isinstance(value, bool | int | float | str) else str(value)

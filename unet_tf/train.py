@@ -21,6 +21,21 @@ from unet_tf.model import build_unet
 from unet_tf.optimizer import Muon
 
 SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
+COMPARED = (  # the options that TensorBoard's table of runs shows
+    "down",
+    "up",
+    "loss",
+    "filters",
+    "depth",
+    "dropout",
+    "image_size",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "augment",
+    "seed",
+)
 WARM_UP = 0.05  # share of the steps in which a cosine schedule rises
 
 
@@ -150,7 +165,11 @@ def _watchers(run, photographs, steps):
     return [
         Progress(run.epochs_done, run.config.epochs, steps, shown),
         TensorBoard(
-            run.folder / "tensorboard", to_dict(run.config), "mean_iou", pictures
+            run.folder / "tensorboard",
+            run.config.name,
+            {name: getattr(run.config, name) for name in COMPARED},
+            "mean_iou",
+            pictures,
         ),
     ]
 
