@@ -57,7 +57,7 @@ class TensorBoard(keras.callbacks.Callback):
     Args:
         folder: where the event files go.
         name: what the run is called in the table of options.
-        options: name to number, text, or True or False, of what may differ between runs.
+        options: name to number, text or bool of what may differ between runs.
         metric: the validation figure that the table of options shows.
         pictures: function from a model to name and pictures, (count, height, width, 3),
             in [0, 1] or uint8; called after each epoch.
