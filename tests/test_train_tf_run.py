@@ -13,6 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT
 
 from train_tf.errors import InputError
@@ -41,8 +42,6 @@ class Task:
         self.run = Run(self.config, monitor="val_loss", mode="min")
 
     def train(self, spoil=None, callbacks=()):
-        import tensorflow as tf
-
         def batches(epochs):
             rows = [np.random.default_rng(epoch).random((6, 5)) for epoch in epochs]
             table = np.concatenate(rows).astype("float32")
@@ -175,6 +174,15 @@ def test_broken_loss_ends_the_run_and_keeps_the_epochs_before(tmp_path):
     assert [path.name for path in task.run.checkpoints.iterdir()] == ["epoch-0001"]
     saved = json.loads((task.run.checkpoints / "epoch-0001/state.json").read_text())
     assert all(math.isfinite(value) for value in saved[0].values())
+
+
+def test_memory_that_runs_out_is_told_in_a_sentence(tmp_path):
+    class RunOut(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    with pytest.raises(InputError, match="Memory ran out"):
+        Task(tmp_path).train(callbacks=[RunOut()])
 
 
 def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):

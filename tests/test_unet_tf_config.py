@@ -51,6 +51,16 @@ def test_name_that_would_leave_the_folder_is_refused(name):
         UNetConfig(name=name)
 
 
+def test_network_too_wide_for_any_machine_is_refused():
+    with pytest.raises(InputError, match="1024 x 2.8"):
+        UNetConfig(filters=1024, depth=8, image_size=256)
+
+
+def test_split_of_the_pets_is_not_for_own_photographs():
+    with pytest.raises(InputError, match="--split"):
+        UNetConfig(split="article", images="x", masks="y")
+
+
 @pytest.mark.parametrize("wrong", [{"images": "x"}, {"masks": "x"}, {"classes": 3}])
 def test_options_that_need_each_other_are_asked_for_together(wrong):
     with pytest.raises(InputError, match="--images"):

@@ -123,6 +123,16 @@ def test_own_photographs_are_split_in_three(ids, tmp_path):
     assert ((masks == (1 if ids[1] else 0)) == bright).mean() > 0.9
 
 
+def test_photographs_that_do_not_fit_into_memory_are_not_read(tmp_path, monkeypatch):
+    from train_tf import devices
+
+    images, masks = write_photos_and_masks(tmp_path, count=8)
+    free = devices.psutil.virtual_memory()._replace(available=2**10)
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
+    with pytest.raises(ValueError, match="8 photographs .*--image-size smaller"):
+        data.load_photographs(UNetConfig(images=images, masks=masks))
+
+
 def test_too_few_photographs_for_three_parts_are_refused(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     with pytest.raises(ValueError, match="3 examples are too few.*validation"):

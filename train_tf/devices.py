@@ -47,6 +47,25 @@ def float32():
         keras.config.set_dtype_policy(policy)
 
 
+def check_fits(size, what, way_out):
+    """Refuse what cannot fit into the memory that is free.
+
+    Args:
+        size: bytes needed at the least.
+        what: what needs them, for the message.
+        way_out: what a person can do about it, for the message.
+
+    Raises:
+        InputError: if fewer bytes are free.
+    """
+    free = psutil.virtual_memory().available
+    if size > free:
+        raise InputError(
+            f"{what} needs about {size / 2**30:.1f} GiB of memory and "
+            f"{free / 2**30:.1f} GiB are free. {way_out}"
+        )
+
+
 def check_memory(model, batch_size):
     """Refuse a training that cannot fit into memory, before it starts.
 
@@ -63,13 +82,11 @@ def check_memory(model, batch_size):
     floats = sum(
         _size(output.shape) for layer in model.layers for output in _outputs(layer)
     )
-    needed = 4 * batch_size * floats
-    free = psutil.virtual_memory().available
-    if needed > free and not tf.config.list_physical_devices("GPU"):
-        raise InputError(
-            f"A training step needs about {needed / 2**30:.0f} GiB and "
-            f"{free / 2**30:.0f} GiB are free. Make --image-size, --batch-size or "
-            f"--filters smaller; a batch is {(batch_size, *model.input_shape[1:])}."
+    if not tf.config.list_physical_devices("GPU"):
+        check_fits(
+            4 * batch_size * floats,
+            f"A training step with a batch of {(batch_size, *model.input_shape[1:])}",
+            "Make --image-size, --batch-size or --filters smaller.",
         )
 
 

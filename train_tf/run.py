@@ -13,6 +13,7 @@ import math
 import shutil
 
 import keras
+import tensorflow as tf
 
 from train_tf.command_line import to_dict
 from train_tf.errors import InputError
@@ -150,16 +151,22 @@ def fit(model, run, batches, steps, validation, callbacks):
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")
     keeping = [_SeedEveryEpoch(run.config.seed), _StopIfNotFinite(), _KeepEpochs(run)]
-    model.fit(
-        batches(epochs),
-        steps_per_epoch=steps,
-        initial_epoch=epochs.start,
-        epochs=epochs.stop,
-        validation_data=validation,
-        callbacks=keeping + callbacks,
-        verbose=0,
-        shuffle=False,  # the batches come shuffled
-    )
+    try:
+        model.fit(
+            batches(epochs),
+            steps_per_epoch=steps,
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            validation_data=validation,
+            callbacks=keeping + callbacks,
+            verbose=0,
+            shuffle=False,  # the batches come shuffled
+        )
+    except tf.errors.ResourceExhaustedError as error:
+        raise InputError(
+            "Memory ran out in training; the epochs before are kept. Make the batch, "
+            "the pictures or the network smaller."
+        ) from error
 
 
 class _KeepEpochs(keras.callbacks.Callback):

@@ -126,6 +126,14 @@ def _check_values(config):
         raise InputError(
             "Expected --images and --masks together. Received one of them."
         )
+    if config.split != "official" and config.images is not None:
+        raise InputError("--split is for the pets; your own photographs go 70:15:15.")
+    deepest = config.filters * 2**config.depth
+    if deepest > 16_384:
+        raise InputError(
+            "Expected --filters times 2^depth, the deepest level's channels, to be "
+            f"16384 at the most. Received: {config.filters} x 2^{config.depth}"
+        )
     if config.classes is not None and config.images is None:
         raise InputError("--classes is for your own --images and --masks.")
     if (

@@ -8,6 +8,8 @@ from keras import layers
 
 from train_tf import pipeline
 from train_tf.datasets import draw_parts, open_dataset, read_arrays
+from train_tf.devices import check_fits
+from train_tf.pictures import picture_files
 from unet_tf.photo_folder import read_photo_folder
 
 PET_CLASSES = ("pet", "background", "outline")
@@ -129,8 +131,15 @@ def _pets(config):
 
 
 def _own(config):
+    size = config.image_size
+    count = len(picture_files(config.images))
+    check_fits(
+        2 * 4 * count * size**2,  # read, then split
+        f"{count:,} photographs and masks of {size}x{size} pixels",
+        "Make --image-size smaller, or take fewer photographs.",
+    )
+
     def resize(photo, mask):
-        size = config.image_size
         return resize_photo(photo, size).numpy(), resize_mask(mask, size).numpy()
 
     folder = read_photo_folder(config.images, config.masks, config.classes, resize)
