@@ -105,6 +105,17 @@ def test_same_seed_gives_the_same_figures(trained, tmp_path):
     assert history(again) == history(config)
 
 
+def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, capsys):
+    config, results, output = trained
+    before = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
+    again = train(dataclasses.replace(config, resume=True))
+    assert again == json.loads(json.dumps(results))
+    said = capsys.readouterr().out
+    assert "complete after epoch 2" in said and output.split("minutes")[1] in said
+    after = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
+    assert before == after
+
+
 def test_own_photographs_are_learnt(trained_on_own):
     config, results = trained_on_own
     assert results["images"] == {"train": 28, "validation": 6, "test": 6}
@@ -116,6 +127,7 @@ def test_every_loss_falls_in_training(loss, tiny):
     config = dataclasses.replace(tiny, loss=loss)
     model = build(config, (16, 16, 3), 2)
     compile_model(model, config, 10, ("dark", "bright"))
+    model.run_eagerly = True  # a few steps: quicker than to compile them
     masks = np.random.default_rng(0).integers(0, 2, (8, 16, 16))
     images = np.repeat(masks[..., None], 3, -1).astype("float32")
     first, *_, last = model.fit(images, masks, epochs=6, verbose=0).history["loss"]

@@ -84,6 +84,11 @@ class Run:
         patience = self.config.patience
         return bool(patience) and self.epochs_done - self.best_epoch >= patience
 
+    @property
+    def is_complete(self):
+        """Whether there is no epoch left to train."""
+        return self.epochs_done >= self.config.epochs or self.out_of_patience
+
     def save(self, model, figures):
         """Keep the epoch that has just ended: weights, optimizer, history.
 
@@ -143,10 +148,9 @@ def fit(model, run, batches, steps, validation, callbacks):
         validation: batches that each epoch ends with.
         callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved.
     """
-    epochs = range(run.epochs_done, run.config.epochs)
-    if not epochs or run.out_of_patience:
-        print(f"The run is complete after epoch {run.epochs_done}.")
+    if run.is_complete:
         return
+    epochs = range(run.epochs_done, run.config.epochs)
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")

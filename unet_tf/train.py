@@ -1,5 +1,6 @@
 """Train a UNet from a config: data, network, run, report, SavedModel."""
 
+import json
 import time
 
 import keras
@@ -67,6 +68,13 @@ def train(config):
 
     run = Run(config, monitor="val_mean_iou")
     print(f"Run: {run.folder} ({model.count_params():,} parameters)")
+    results_file = run.folder / "results.json"
+    if run.is_complete and results_file.exists():
+        results = json.loads(results_file.read_text())
+        print(f"It was complete after epoch {run.epochs_done}; --epochs extends it.")
+        _print_summary(run, results, photographs.class_names)
+        return results
+
     validation = data.evaluation_batches(photographs.validation, config.batch_size)
     fit(
         model,
@@ -81,7 +89,7 @@ def train(config):
     results = _results(run, model, photographs)
     results["saved_model"] = str(export_unet(model, config, photographs))
     results["minutes"] = round((time.monotonic() - started) / 60, 2)
-    write_json(run.folder / "results.json", results)
+    write_json(results_file, results)
     _print_summary(run, results, photographs.class_names)
     return results
 
