@@ -33,7 +33,7 @@ class UNetConfig:
     image_size: int = 128
     """Height and width, in pixels, that photographs are squeezed to."""
 
-    epochs: int = 50
+    epochs: int = 40
     """How often the training sees every photograph."""
 
     batch_size: int = 8
