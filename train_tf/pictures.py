@@ -1,6 +1,5 @@
 """Picture files of any kind, as a person sees them."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +65,12 @@ def open_upright(path):
         InputError: if the file cannot be read to its end; names it.
     """
     try:
-        with warnings.catch_warnings():
-            # A picture so large that Pillow suspects an attack is refused, not read.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                picture.load()
-                return ImageOps.exif_transpose(picture)
+        with Image.open(path) as picture:
+            if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+                size = f"{picture.width}x{picture.height}"
+                raise ValueError(f"{size}, over {Image.MAX_IMAGE_PIXELS:,} pixels")
+            picture.load()
+            return ImageOps.exif_transpose(picture)
     except Exception as error:  # each of Pillow's formats raises errors of its own
         what = "empty file" if _is_empty(path) else f"{error}".replace(f"{path}", "it")
         raise InputError(f"{path}: cannot be read as a picture ({what})") from error
