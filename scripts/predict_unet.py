@@ -23,11 +23,14 @@ class PredictConfig:
     out: Path = Path("predictions")
     """Folder for masks/ and overlays/."""
 
+    mirror: bool = False
+    """Average with the mirrored photograph: a little better, in twice the time."""
+
 
 def main(config):
     from unet_tf.predict import predict
 
-    written, problems = predict(config.model, config.photos, config.out)
+    written, problems = predict(config.model, config.photos, config.out, config.mirror)
     print(f"{written} masks in {config.out}/masks, overlays in {config.out}/overlays")
     for problem in problems:
         print(f"not read: {problem}", file=sys.stderr)

@@ -71,6 +71,13 @@ def test_masks_are_those_that_were_learnt(trained_on_own):
     assert np.mean(agreeing) > 0.93
 
 
+def test_mirrored_prediction_of_a_mirrored_photograph_is_its_mirror(trained_on_own):
+    config, _ = trained_on_own
+    segmenter = Segmenter(config.saved_models_dir / config.name, mirror=True)
+    photo = read_picture(config.images / "3.png")
+    np.testing.assert_array_equal(segmenter(photo[:, ::-1]), segmenter(photo)[:, ::-1])
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_folder_without_a_model_is_named(make, tmp_path):
     folder = tmp_path / "model"

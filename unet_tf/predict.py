@@ -20,6 +20,8 @@ class Segmenter:
     Args:
         model: the folder of one version, saved_models/<name>/<version>, or of a name;
             of a name, the highest version is taken.
+        mirror: average with the mirrored photograph: better by half a point of accuracy
+            on the pets, in twice the time.
 
     Attributes:
         class_names, colours: one a class.
@@ -32,7 +34,8 @@ class Segmenter:
         >>> mask = segmenter(photo)  # photo: (height, width, 3), uint8
     """
 
-    def __init__(self, model):
+    def __init__(self, model, mirror=False):
+        self.mirror = mirror
         folder = _newest_version(Path(model))
         try:
             about = json.loads((folder / "assets.extra" / "model.json").read_text())
@@ -55,11 +58,14 @@ class Segmenter:
         """
         squeezed = tf.cast(resize_photo(photo, self.image_size), tf.float32) / 255
         small = self._signature(image=squeezed[None])["probabilities"]
+        if self.mirror:
+            mirrored = self._signature(image=squeezed[None, :, ::-1])["probabilities"]
+            small += mirrored[:, :, ::-1]
         probabilities = tf.image.resize(small, photo.shape[:2])
         return tf.argmax(probabilities[0], -1).numpy().astype("uint8")
 
 
-def predict(model, photos, out):
+def predict(model, photos, out, mirror=False):
     """Write a mask and an overlay for a photograph, or for each in a folder.
 
     Args:
@@ -67,6 +73,7 @@ def predict(model, photos, out):
         photos: a picture file in any format that Pillow opens, or a folder of them.
         out: the folder to write to: masks/, indexed PNGs with the classes' colours, and
             overlays/, with the folders and names of the photographs.
+        mirror: as in `Segmenter`.
 
     Returns:
         How many were written, and a message for each file that could not be read.
@@ -78,7 +85,7 @@ def predict(model, photos, out):
     files = [photos] if photos.is_file() else picture_files(photos)
     if not files:
         raise InputError(f"No pictures in {photos}")
-    segmenter = Segmenter(model)
+    segmenter = Segmenter(model, mirror)
     root = photos.parent if photos.is_file() else photos
     names = _names(files, root)
     palette = [channel for colour in segmenter.colours for channel in colour]

@@ -182,11 +182,18 @@ def _watchers(run, photographs, steps):
     ]
 
 
-def predict_ids(model, photos, batch_size=16):
-    """Class ids, (count, height, width), of uint8 photographs of the model's size."""
+def predict_ids(model, photos, batch_size=16, mirror=False):
+    """Class ids, (count, height, width), of uint8 photographs of the model's size.
+
+    With `mirror`, of the probabilities averaged with those of the mirrored photographs.
+    """
     scaled = photos.astype("float32") / 255
     logits = model.predict(scaled, batch_size=batch_size, verbose=0)
-    return logits.argmax(-1).astype("uint8")
+    if not mirror:
+        return logits.argmax(-1).astype("uint8")
+    mirrored = model.predict(scaled[:, :, ::-1], batch_size=batch_size, verbose=0)
+    both = keras.ops.softmax(logits) + keras.ops.softmax(mirrored[:, :, ::-1])
+    return keras.ops.convert_to_numpy(both).argmax(-1).astype("uint8")
 
 
 def _results(run, model, photographs):
@@ -194,6 +201,7 @@ def _results(run, model, photographs):
     names = photographs.class_names
     photos, truth = photographs.test.photos, photographs.test.masks[..., 0]
     predicted = predict_ids(model, photos, run.config.batch_size)
+    mirrored = predict_ids(model, photos, run.config.batch_size, mirror=True)
     report.draw_predictions(
         run.folder / "predictions.png",
         photos[:SHOWN],
@@ -218,13 +226,15 @@ def _results(run, model, photographs):
             if name.startswith("val_")
         },
         "test": report.figures_of(truth, predicted, names),
+        "test, mirrored too": report.figures_of(truth, mirrored, names),
         **report.floors(photographs.train.masks[..., 0], truth, names),
     }
 
 
 def _print_summary(run, results, class_names):
     rows = {f"test, {results['images']['test']} photographs": results["test"]}
-    rows |= {title: results[title] for title in results if title.startswith("floor")}
+    others = ("test, mirrored too", *(x for x in results if x.startswith("floor")))
+    rows |= {title: results[title] for title in others}
     print(f"\nBest epoch {results['best_epoch']}, {results['minutes']:.1f} minutes\n")
     print(report.table(rows, class_names))
     model = results["saved_model"]
