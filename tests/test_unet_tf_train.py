@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def test_run_folder_holds_what_it_promises(trained):
         "history.csv",
         "predictions.png",
         "results.json",
+        "split.json",
         "tensorboard",
     }
     saved = json.loads((config.run_folder / "results.json").read_text())
@@ -114,6 +116,30 @@ def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, 
     assert "complete after epoch 2" in said and output.split("minutes")[1] in said
     after = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
     assert before == after
+
+
+def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):
+    config, _ = trained_on_own
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    shutil.copytree(config.images, images)
+    shutil.copytree(config.masks, masks)
+    for folder in (images, masks):
+        (folder / "7.png").unlink()
+    run_folder = tmp_path / "runs" / "own"
+    shutil.copytree(config.run_folder, run_folder)
+    saved = json.loads((run_folder / "config.json").read_text())
+    saved.update(images=str(images), masks=str(masks))
+    (run_folder / "config.json").write_text(json.dumps(saved))
+    with pytest.raises(InputError, match="other data than now"):
+        train(
+            dataclasses.replace(
+                config,
+                images=images,
+                masks=masks,
+                runs_dir=tmp_path / "runs",
+                resume=True,
+            )
+        )
 
 
 def test_own_photographs_are_learnt(trained_on_own):

@@ -1,6 +1,6 @@
 """A run: its folder, its checkpoints, and going on where it stopped.
 
-runs/<name>/ holds config.json, history.csv, results.json and pictures for people,
+runs/<name>/ holds config.json, split.json, history.csv, results.json and pictures,
 tensorboard/ for TensorBoard, and checkpoints/epoch-NNNN/ of the last and the best
 epoch, each with model.weights.h5 (optimizer included) and state.json. state.json has
 the whole history, so that an epoch is either complete in one folder or not there.
@@ -88,6 +88,24 @@ class Run:
     def is_complete(self):
         """Whether there is no epoch left to train."""
         return self.epochs_done >= self.config.epochs or self.out_of_patience
+
+    def keep(self, name, content):
+        """Write down what must be the same when the run is resumed.
+
+        Args:
+            name: the JSON file in the run's folder.
+            content: a dict.
+
+        Raises:
+            InputError: if the run was started with another content.
+        """
+        file = self.folder / name
+        if file.exists() and json.loads(file.read_text()) != content:
+            raise InputError(
+                f"The run was started with other data than now: see {file}. Bring back "
+                "what it was started with, or give the new run a --name of its own."
+            )
+        write_json(file, content)
 
     def save(self, model, figures):
         """Keep the epoch that has just ended: weights, optimizer, history.

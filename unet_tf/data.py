@@ -33,6 +33,7 @@ class Part(NamedTuple):
 
     photos: np.ndarray  # (count, size, size, 3), uint8
     masks: np.ndarray  # class ids, (count, size, size, 1), uint8; 255 is ignored
+    names: np.ndarray  # of the photographs' files
 
 
 class Photographs(NamedTuple):
@@ -45,10 +46,15 @@ class Photographs(NamedTuple):
     colours: tuple[tuple[int, int, int], ...]  # RGB of each class, 0 to 255
 
     @property
+    def split(self):
+        """The names of the photographs in each part."""
+        parts = ("train", "validation", "test")
+        return {part: getattr(self, part).names.tolist() for part in parts}
+
+    @property
     def counts(self):
         """How many photographs each part has."""
-        parts = ("train", "validation", "test")
-        return {part: len(getattr(self, part).photos) for part in parts}
+        return {part: len(names) for part, names in self.split.items()}
 
 
 def load_photographs(config):
@@ -72,13 +78,13 @@ def training_batches(photographs, config, epochs):
         return pipeline.augment(changes, images, masks, seed)
 
     return pipeline.training_batches(
-        photographs.train, config.batch_size, prepare, epochs, config.seed
+        photographs.train[:2], config.batch_size, prepare, epochs, config.seed
     )
 
 
 def evaluation_batches(part, batch_size):
     """Batches of one part in its order: float32 images in [0, 1], masks."""
-    return pipeline.evaluation_batches(tuple(part), batch_size, _scaled)
+    return pipeline.evaluation_batches(part[:2], batch_size, _scaled)
 
 
 def augmentation():
@@ -114,11 +120,12 @@ def _pets(config):
     def read(split):
         def pair(example):
             # Stored as 1 pet, 2 background, 3 outline.
-            mask = example["segmentation_mask"] - 1
-            return resize_photo(example["image"], size), resize_mask(mask, size)
+            mask = resize_mask(example["segmentation_mask"] - 1, size)
+            return resize_photo(example["image"], size), mask, example["file_name"]
 
-        examples = builder.as_dataset(split=split)
-        return Part(*read_arrays(examples.map(pair, tf.data.AUTOTUNE)))
+        examples = builder.as_dataset(split=split).map(pair, tf.data.AUTOTUNE)
+        photos, masks, names = read_arrays(examples)
+        return Part(photos, masks, np.array([name.decode() for name in names]))
 
     if config.split == "article":
         parts = _draw(read("train+test"), {"test": 0.2}, ARTICLE_SEED)
@@ -147,7 +154,7 @@ def _own(config):
         f"Data: {len(folder.photos):,} photographs from {config.images} with masks "
         f"from {config.masks}, {folder.classes} classes"
     )
-    everything = Part(folder.photos, folder.masks)
+    everything = Part(folder.photos, folder.masks, folder.names)
     parts = _draw(everything, {"validation": 0.15, "test": 0.15}, config.seed)
     numbers = range(folder.classes)
     return Photographs(
@@ -160,6 +167,6 @@ def _own(config):
 def _draw(everything, shares, seed):
     rows_of = draw_parts(len(everything.photos), shares, seed)
     return {
-        name: Part(everything.photos[rows], everything.masks[rows])
+        name: Part(*(array[rows] for array in everything))
         for name, rows in rows_of.items()
     }

@@ -19,6 +19,7 @@ class PhotoFolder(NamedTuple):
 
     photos: np.ndarray  # (count, size, size, 3), uint8
     masks: np.ndarray  # class ids, (count, size, size, 1), uint8; 255 is ignored
+    names: np.ndarray  # of the photographs' files
     classes: int
 
 
@@ -73,9 +74,13 @@ def read_photo_folder(images, masks, classes, resize):
             f"{len(problems)} problems with {images} and {masks}:\n{shown}"
             + (f"\n  and {rest} more" if rest > 0 else "")
         )
-    photos = np.stack([pair.photo for pair in pairs])
     masks = np.stack([pair.mask for pair in pairs])
-    return PhotoFolder(photos, masks // 255 if white_is_one else masks, known)
+    return PhotoFolder(
+        np.stack([pair.photo for pair in pairs]),
+        masks // 255 if white_is_one else masks,
+        np.array([photo_of[stem].name for stem in stems]),
+        known,
+    )
 
 
 class _Pair(NamedTuple):

@@ -67,6 +67,7 @@ def train(config):
     devices.check_memory(model, config.batch_size)
 
     run = Run(config, monitor="val_mean_iou")
+    run.keep("split.json", photographs.split)
     print(f"Run: {run.folder} ({model.count_params():,} parameters)")
     results_file = run.folder / "results.json"
     if run.is_complete and results_file.exists():
@@ -161,7 +162,7 @@ def _watchers(run, photographs, steps):
         "val_accuracy": "accuracy",
         "val_mean_iou": "mean IoU",
     }
-    photos, masks = (array[:SHOWN] for array in photographs.validation)
+    photos, masks, _ = (array[:SHOWN] for array in photographs.validation)
     truth = report.overlay(photos, masks[..., 0], photographs.colours)
 
     def pictures(model):
