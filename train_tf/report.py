@@ -14,6 +14,8 @@ from matplotlib import pyplot as plt
 
 from train_tf.files import written_beside
 
+PROJECT = Path(__file__).resolve().parents[1]
+
 
 def draw_curves(path, history, figures, best_epoch):
     """Draw figures of training and validation over the epochs.
@@ -48,8 +50,11 @@ def draw_curves(path, history, figures, best_epoch):
 def provenance():
     """The command, the versions and the processor that a result comes from."""
     packages = ("tensorflow", "keras", "numpy")
+    script = Path(sys.argv[0]).resolve()
+    if script.is_relative_to(PROJECT):
+        script = script.relative_to(PROJECT)
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", str(script), *sys.argv[1:]]),
         "versions": {
             "python": platform.python_version(),
             **{package: version(package) for package in packages},
