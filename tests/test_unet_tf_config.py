@@ -1,13 +1,16 @@
 """Options: each is there once, agrees with what it names, and refuses nonsense."""
 
+import ast
 import dataclasses
+import inspect
 import typing
 
 import pytest
 
+from train_tf.config import RunConfig
 from train_tf.errors import InputError
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
-from unet_tf.config import UNetConfig
+from unet_tf.config import UNetConfig, UNetOptions
 from unet_tf.losses import LOSSES
 
 
@@ -73,12 +76,18 @@ def test_run_is_named_by_its_blocks_and_loss():
     )
 
 
-def test_every_option_has_a_meaning():
-    import ast
-    import inspect
+@pytest.mark.parametrize("options", [RunConfig, UNetOptions])
+def test_every_option_has_a_meaning(options):
+    body = ast.parse(inspect.getsource(options)).body[0].body
+    described = [
+        field.target.id
+        for field, text in zip(body, body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    ]
+    assert described == [field.name for field in dataclasses.fields(options)]
 
-    body = ast.parse(inspect.getsource(UNetConfig)).body[0].body
-    for field, text in zip(body, body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign):
-            assert isinstance(text, ast.Expr), field.target.id
-    assert dataclasses.fields(UNetConfig)
+
+def test_every_option_is_of_the_run_or_of_the_unet():
+    names = [field.name for field in dataclasses.fields(UNetConfig)]
+    both = [*dataclasses.fields(UNetOptions), *dataclasses.fields(RunConfig)]
+    assert names == [field.name for field in both]
