@@ -12,11 +12,18 @@ from keras import layers, ops
 
 LOG_VAR_BOUND = 12.0  # e^12: far beyond use, far within float32
 SMALLEST_SCALE = 1 / 512  # half a step of 8-bit pixels on [0, 1]
-MEMORY = 0.99  # share of the running variance that a training step leaves
+MEMORY = 0.95  # share of the running variance that a training step leaves
+
+
+class Float32Layer(layers.Layer):
+    """A layer that computes in float32, whatever the networks compute in."""
+
+    def __init__(self, **settings):
+        super().__init__(**{**settings, "dtype": "float32"})
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class Gaussian(layers.Layer):
+class Gaussian(Float32Layer):
     """A normal density around the outputs, with one scale for all pixels.
 
     The scale is not learnt by gradient: its optimum has a closed form, the root mean
@@ -37,7 +44,6 @@ class Gaussian(layers.Layer):
 
     def call(self, images, outputs, training=False):
         """The distortion of each image, (batch,), nats."""
-        images, outputs = ops.cast(images, "float32"), ops.cast(outputs, "float32")
         squares = ops.square(images - outputs)
         variance = self.variance
         if training:
@@ -55,11 +61,15 @@ class Gaussian(layers.Layer):
 
     def mean(self, outputs):
         """The picture that the outputs stand for, in [0, 1]."""
-        return ops.clip(ops.cast(outputs, "float32"), 0, 1)
+        return ops.clip(outputs, 0, 1)
+
+    def locate(self, picture):
+        """Where the outputs stand for a picture; the inverse of `mean`."""
+        return picture
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class Bernoulli(layers.Layer):
+class Bernoulli(Float32Layer):
     """A coin for each pixel, whose share of heads is the sigmoid of the output.
 
     Pixels in [0, 1] are taken as shares too: -log p is the cross-entropy.
@@ -70,17 +80,21 @@ class Bernoulli(layers.Layer):
 
     def call(self, images, outputs, training=False):
         """The distortion of each image, (batch,), nats."""
-        images, outputs = ops.cast(images, "float32"), ops.cast(outputs, "float32")
         entropy = ops.softplus(outputs) - images * outputs
         return ops.sum(entropy, axis=(1, 2, 3))
 
     def mean(self, outputs):
         """The picture that the outputs stand for, in [0, 1]."""
-        return ops.sigmoid(ops.cast(outputs, "float32"))
+        return ops.sigmoid(outputs)
+
+    def locate(self, picture):
+        """Where the outputs stand for a picture; the inverse of `mean`."""
+        picture = ops.clip(picture, 1e-6, 1 - 1e-6)
+        return ops.log(picture) - ops.log1p(-picture)
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class DiscretizedLogistic(layers.Layer):
+class DiscretizedLogistic(Float32Layer):
     """A probability of each of the 256 values of an 8-bit pixel.
 
     The mass that a logistic density leaves within half a step of the pixel's value; the
@@ -93,7 +107,6 @@ class DiscretizedLogistic(layers.Layer):
 
     def call(self, images, outputs, training=False):
         """The distortion of each image, (batch,), nats; at least 0."""
-        images, outputs = ops.cast(images, "float32"), ops.cast(outputs, "float32")
         means, log_scales = ops.split(outputs, 2, axis=-1)
         steepness = ops.exp(-ops.clip(log_scales, -LOG_VAR_BOUND, LOG_VAR_BOUND))
         centred = images - means
@@ -114,8 +127,12 @@ class DiscretizedLogistic(layers.Layer):
 
     def mean(self, outputs):
         """The picture that the outputs stand for, in [0, 1]."""
-        means, _ = ops.split(ops.cast(outputs, "float32"), 2, axis=-1)
+        means, _ = ops.split(outputs, 2, axis=-1)
         return ops.clip(means, 0, 1)
+
+    def locate(self, picture):
+        """Where the means of the outputs stand for a picture."""
+        return picture
 
 
 def bound_log_var(log_var):
@@ -136,12 +153,17 @@ def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
     Returns:
         (batch,), nats.
     """
+    terms = normal_kl_terms(mean, log_var, prior_mean, prior_log_var)
+    return ops.sum(ops.reshape(terms, (ops.shape(terms)[0], -1)), axis=-1)
+
+
+def normal_kl_terms(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
+    """The same of each latent by itself: nats, in the shape of `mean`."""
     mean, log_var, prior_mean, prior_log_var = (
         ops.cast(x, "float32") for x in (mean, log_var, prior_mean, prior_log_var)
     )
     distance = ops.square(mean - prior_mean) + ops.exp(log_var)
-    terms = distance * ops.exp(-prior_log_var) - 1 + prior_log_var - log_var
-    return 0.5 * ops.sum(ops.reshape(terms, (ops.shape(terms)[0], -1)), axis=-1)
+    return 0.5 * (distance * ops.exp(-prior_log_var) - 1 + prior_log_var - log_var)
 
 
 def bits_per_dimension(negative_elbo, image_shape, is_density):

@@ -3,13 +3,17 @@
 import contextlib
 import dataclasses
 import io
+import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from cvae_tf.config import CVAEConfig
+from train_tf.datasets import BUNDLED
 from unet_tf.config import UNetConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +77,51 @@ def tiny_config(folder):
         batch_size=32,
         epochs=2,
         precision="float32",
+        runs_dir=folder / "runs",
+        saved_models_dir=folder / "saved_models",
+    )
+
+
+@pytest.fixture(scope="session")
+def small_sets(tmp_path_factory):
+    """A data dir with the first 400 training and 100 test images of the bundled."""
+    folder = tmp_path_factory.mktemp("small_sets")
+    for name in ("mnist", "cifar10"):
+        (source,) = (BUNDLED / name).iterdir()
+        target = folder / name / source.name
+        target.mkdir(parents=True)
+        about = json.loads((source / "dataset_info.json").read_text())
+        for split, count in zip(about["splits"], (400, 100), strict=True):
+            split["shardLengths"] = [str(count)]
+            (file,) = source.glob(f"{name}-{split['name']}.tfrecord*")
+            with tf.io.TFRecordWriter(str(target / file.name)) as writer:
+                for record in tf.data.TFRecordDataset(str(file)).take(count):
+                    writer.write(record.numpy())
+        (target / "dataset_info.json").write_text(json.dumps(about))
+        features = (source / "features.json").read_text()
+        (target / "features.json").write_text(features)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_cvae(tmp_path_factory, small_sets):
+    """The config, results and output of a small VAE trained on a little of MNIST."""
+    from cvae_tf.train import train
+
+    config = tiny_cvae_config(tmp_path_factory.mktemp("trained_cvae"), small_sets)
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        results = train(config)
+    return config, results, output.getvalue()
+
+
+def tiny_cvae_config(folder, data_dir):
+    return CVAEConfig(
+        latents=3,
+        detail_latents=1,
+        epochs=2,
+        batch_size=76,
+        precision="float32",
+        data_dir=data_dir,
         runs_dir=folder / "runs",
         saved_models_dir=folder / "saved_models",
     )

@@ -59,14 +59,18 @@ class TensorBoard(keras.callbacks.Callback):
         name: what the run is called in the table of options.
         options: name to number, text or bool of what may differ between runs.
         metric: the validation figure that the table of options shows.
-        pictures: function from a model to name and pictures, (count, height, width, 3),
-            in [0, 1] or uint8; called after each epoch.
+        inputs: `tf.TensorSpec`s of what the model is called with, for the graph.
+        pictures: function from a model to name and pictures, (count, height, width,
+            channels), in [0, 1] or uint8; called after each epoch.
+        spreads: function from a model to name and numbers, whose distribution is shown;
+            called after each epoch.
     """
 
-    def __init__(self, folder, name, options, metric, pictures):
+    def __init__(self, folder, name, options, metric, inputs, pictures, spreads=None):
         super().__init__()
-        self.name, self.options = name, options
-        self.metric, self.pictures = metric, pictures
+        self.name, self.options, self.metric = name, options, metric
+        self.inputs, self.pictures = inputs, pictures
+        self.spreads = spreads or (lambda model: {})
         self.training = tf.summary.create_file_writer(str(folder / "train"))
         self.validation = tf.summary.create_file_writer(str(folder / "validation"))
 
@@ -78,8 +82,7 @@ class TensorBoard(keras.callbacks.Callback):
             )
             hparams.hparams(self.options, trial_id=self.name)
         with self.training.as_default():
-            specs = [tf.TensorSpec(x.shape, x.dtype, x.name) for x in self.model.inputs]
-            forward = tf.function(self.model).get_concrete_function(*specs)
+            forward = tf.function(self.model).get_concrete_function(self.inputs)
             tf.summary.graph(forward.graph)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -95,6 +98,8 @@ class TensorBoard(keras.callbacks.Callback):
         with self.validation.as_default():
             for name, pictures in self.pictures(self.model).items():
                 tf.summary.image(name, pictures, step, max_outputs=len(pictures))
+            for name, numbers in self.spreads(self.model).items():
+                tf.summary.histogram(name, numbers, step)
         self.training.flush()
         self.validation.flush()
 

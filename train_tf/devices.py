@@ -66,26 +66,26 @@ def check_fits(size, what, way_out):
         )
 
 
-def check_memory(model, batch_size):
+def check_memory(models, batch_size):
     """Refuse a training that cannot fit into memory, before it starts.
 
     Counts one copy of each layer's output for a batch, which is about what the backward
     pass needs at the least.
 
     Args:
-        model: a functional `keras.Model` of known image size.
+        models: functional `keras.Model`s of known image size, the first for images.
         batch_size: images a training step.
 
     Raises:
         InputError: if the outputs alone exceed the memory that is free.
     """
-    floats = sum(
-        _size(output.shape) for layer in model.layers for output in _outputs(layer)
-    )
+    layers = [layer for model in models for layer in model.layers]
+    floats = sum(_size(output.shape) for layer in layers for output in _outputs(layer))
+    batch = (batch_size, *models[0].inputs[0].shape[1:])
     if not tf.config.list_physical_devices("GPU"):
         check_fits(
             4 * batch_size * floats,
-            f"A training step with a batch of {(batch_size, *model.input_shape[1:])}",
+            f"A training step with a batch of {batch}",
             "Make --image-size, --batch-size or --filters smaller.",
         )
 
@@ -102,7 +102,8 @@ def _is_good_at_bfloat16(gpus):
 
 
 def _outputs(layer):
-    return layer.output if isinstance(layer.output, list) else [layer.output]
+    output = layer.output
+    return output if isinstance(output, list | tuple) else [output]
 
 
 def _size(shape):

@@ -1,5 +1,6 @@
 """SavedModels in the layout of TensorFlow Serving: <name>/<version>/."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -46,6 +47,36 @@ def export(folder, signatures, description):
                 f"{difference:.2g} on the same pictures; it was not kept."
             )
     return place, difference
+
+
+def load(model, kind):
+    """Load a SavedModel that `export` wrote.
+
+    Args:
+        model: the folder of one version, saved_models/<name>/<version>, or of a name;
+            of a name, the highest version is taken.
+        kind: "UNet" or "CVAE", as its description says.
+
+    Returns:
+        The loaded SavedModel, and its description.
+
+    Raises:
+        InputError: if there is no such SavedModel in that folder.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    folder = max(versions, key=lambda path: int(path.name), default=folder)
+    try:
+        about = json.loads((folder / "assets.extra" / "model.json").read_text())
+        if about["kind"] != kind:
+            raise ValueError(f"it is one of a {about['kind']}")
+        return tf.saved_model.load(str(folder)), about
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"Expected the SavedModel of a {kind} in {folder}; {error}"
+        ) from error
 
 
 def next_version(folder):

@@ -1,12 +1,12 @@
 """Masks for photographs, by a SavedModel: at the size a person sees the photograph."""
 
-import json
 from pathlib import Path
 
 import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from train_tf import export
 from train_tf.errors import InputError
 from train_tf.files import written_beside
 from train_tf.pictures import picture_files, read_picture
@@ -36,18 +36,10 @@ class Segmenter:
 
     def __init__(self, model, mirror=False):
         self.mirror = mirror
-        folder = _newest_version(Path(model))
-        try:
-            about = json.loads((folder / "assets.extra" / "model.json").read_text())
-            self._signature = tf.saved_model.load(str(folder)).signatures[
-                "serving_default"
-            ]
-            self.image_size = about["image_size"]
-            self.class_names, self.colours = about["class_names"], about["colours"]
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f"Expected the SavedModel of a UNet in {folder}; {error}"
-            ) from error
+        self._model, about = export.load(model, "UNet")
+        self._signature = self._model.signatures["serving_default"]
+        self.image_size = about["image_size"]
+        self.class_names, self.colours = about["class_names"], about["colours"]
 
     def __call__(self, photo):
         """Segment a photograph, (height, width, 3), into class ids, (height, width).
@@ -104,13 +96,6 @@ def predict(model, photos, out, mirror=False):
         laid_over = overlay(photo, mask, segmenter.colours)
         _save(Image.fromarray(laid_over), out / "overlays" / names[file])
     return len(files) - len(problems), problems
-
-
-def _newest_version(folder):
-    if not folder.is_dir():
-        raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
-    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
-    return max(versions, key=lambda path: int(path.name), default=folder)
 
 
 def _names(files, root):

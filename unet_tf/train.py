@@ -14,6 +14,7 @@ from train_tf.export import export
 from train_tf.files import write_json
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
+from train_tf.schedule import learning_rate
 from unet_tf import data, report
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
 from unet_tf.losses import LOSSES
@@ -37,7 +38,6 @@ COMPARED = (  # the options that TensorBoard's table of runs shows
     "augment",
     "seed",
 )
-WARM_UP = 0.05  # share of the steps in which a cosine schedule rises
 
 
 def train(config):
@@ -64,7 +64,7 @@ def train(config):
         shape = (config.image_size, config.image_size, 3)
         model = build(config, shape, len(photographs.class_names))
         compile_model(model, config, steps, photographs.class_names)
-    devices.check_memory(model, config.batch_size)
+    devices.check_memory([model], config.batch_size)
 
     run = Run(config, monitor="val_mean_iou")
     run.keep("split.json", photographs.split)
@@ -110,18 +110,8 @@ def build(config, image_shape, classes):
 
 def compile_model(model, config, steps, class_names):
     """Give a UNet its loss, its metrics, and Muon with the config's schedule."""
-    rate, total = config.learning_rate, steps * config.epochs
-    if config.schedule == "cosine":
-        rise = max(1, round(WARM_UP * total))
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate / rise,
-            max(1, total - rise),
-            0.005,
-            warmup_target=rate,
-            warmup_steps=rise,
-        )
     model.compile(
-        Muon(rate, weight_decay=0.01, adam_weight_decay=0.01),
+        Muon(learning_rate(config, steps), weight_decay=0.01, adam_weight_decay=0.01),
         LOSSES[config.loss](),
         metrics=[SegmentationMetrics(class_names)],
     )
@@ -147,6 +137,7 @@ def export_unet(model, config, photographs):
         config.saved_models_dir / config.name,
         {"serving_default": (served, segment, spec, [images])},
         {
+            "kind": "UNet",
             "image_size": config.image_size,
             "class_names": photographs.class_names,
             "colours": photographs.colours,
@@ -178,6 +169,7 @@ def _watchers(run, photographs, steps):
             run.config.name,
             {name: getattr(run.config, name) for name in COMPARED},
             "mean_iou",
+            tf.TensorSpec((None, *photos.shape[1:]), tf.float32, "image"),
             pictures,
         ),
     ]

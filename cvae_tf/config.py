@@ -1,0 +1,70 @@
+"""Every option of a VAE training, once: default, meaning and allowed values."""
+
+import dataclasses
+from typing import Literal
+
+from train_tf.config import RunConfig
+from train_tf.errors import InputError
+
+SUITED = {
+    "mnist": {"latents": 12, "detail_latents": 4},
+    "cifar10": {"latents": 24, "detail_latents": 8},
+}
+BALANCE = {"mnist": (1.0, 20.0, 5.0, 5.0), "cifar10": (4.0, 20.0, 20.0, 5.0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class CVAEOptions:
+    """What is a conditional VAE's own: its images, its networks, its likelihood."""
+
+    dataset: Literal["mnist", "cifar10"] = "mnist"
+    """Which images."""
+
+    network: Literal["compact", "resnet18"] = "compact"
+    """Two levels of latents in about a million weights, or one level in 20 million."""
+
+    likelihood: Literal["gaussian", "bernoulli", "discretized_logistic"] = "gaussian"
+    """How far an image is from what the decoder says: one scale for all pixels, a coin
+    for each pixel, or a probability of each of its 256 values."""
+
+    decoder_label: bool = True
+    """Whether the decoder sees the label; without it, a wrong label cannot show."""
+
+    latents: int | None = None
+    """Numbers of style; left out, what suits the images and the network."""
+
+    detail_latents: int | None = None
+    """Numbers of detail at each place of half the image's size; left out, what suits
+    the images. Only --network compact has them."""
+
+    beta: float = 1.0
+    """What a nat of rate costs, in nats of distortion."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CVAEConfig(RunConfig, CVAEOptions):
+    """Train a conditional VAE, which can be told another label than the image's."""
+
+    epochs: int = 15
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+
+    def __post_init__(self):
+        if self.name is None:
+            name = f"cvae_{self.dataset}_{self.network}_{self.likelihood}"
+            object.__setattr__(self, "name", name)
+        self.check(latents=(1, 4096), detail_latents=(1, 64), beta=(0, 1000))
+        if self.network != "compact" and self.detail_latents is not None:
+            raise InputError("--detail-latents is for --network compact.")
+
+    @property
+    def sizes(self):
+        """Latents of the network's levels, by the names of its arguments."""
+        suited = SUITED[self.dataset] if self.network == "compact" else {}
+        asked = {"latents": self.latents, "detail_latents": self.detail_latents}
+        return suited | {name: n for name, n in asked.items() if n is not None}
+
+    @property
+    def balance(self):
+        """As `cvae_tf.two_levels.Balance`."""
+        return BALANCE[self.dataset] if self.decoder_label else (1.0, 0.0, 0.0, 0.0)

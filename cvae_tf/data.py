@@ -1,0 +1,143 @@
+"""Images and their labels, from MNIST or CIFAR10."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from train_tf import pipeline
+from train_tf.datasets import draw_parts, open_dataset, read_arrays
+
+VALIDATION = 0.05  # share of the training images that no step sees
+
+
+class Part(NamedTuple):
+    """Images and labels of one part."""
+
+    images: np.ndarray  # (count, height, width, channels), uint8
+    labels: np.ndarray  # class ids, (count,), int32
+
+
+class LabelledImages(NamedTuple):
+    """What a conditional VAE is trained on, chosen by, and judged on."""
+
+    train: Part
+    validation: Part
+    test: Part
+    class_names: tuple[str, ...]
+    mirrored: bool  # as `About`
+
+    @property
+    def image_shape(self):
+        """(height, width, channels)."""
+        return self.test.images.shape[1:]
+
+    @property
+    def counts(self):
+        """How many images each part has."""
+        parts = ("train", "validation", "test")
+        return {part: len(getattr(self, part).labels) for part in parts}
+
+
+class About(NamedTuple):
+    """What a data set does not say of itself."""
+
+    class_names: tuple[str, ...]
+    mirrored: bool  # whether a mirrored image is as good as the image
+
+
+DATASETS = {
+    "mnist": About(tuple("0123456789"), mirrored=False),
+    "cifar10": About(
+        (
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ),
+        mirrored=True,
+    ),
+}
+
+
+def load_images(dataset, data_dir=None, seed=0):
+    """Read a set whole, and say what was found.
+
+    Args:
+        dataset: "mnist" or "cifar10".
+        data_dir: as in `train_tf.datasets.find_dataset`.
+        seed: what the validation part is drawn by.
+
+    Raises:
+        InputError: if the set is nowhere.
+    """
+    builder = open_dataset(dataset, data_dir)
+
+    def read(split):
+        examples = builder.as_dataset(split=split)
+        images, labels = read_arrays(
+            examples.map(lambda example: (example["image"], example["label"]))
+        )
+        return Part(images, labels.astype("int32"))
+
+    everything, test = read("train"), read("test")
+    rows_of = draw_parts(len(everything.labels), {"validation": VALIDATION}, seed)
+    parts = {
+        part: Part(*(array[rows] for array in everything))
+        for part, rows in rows_of.items()
+    }
+    images = LabelledImages(**parts, test=test, **DATASETS[dataset]._asdict())
+    print("Split:", ", ".join(f"{key} {n:,}" for key, n in images.counts.items()))
+    return images
+
+
+def training_batches(images, config, epochs):
+    """Batches of the epochs in a `range`: float32 images in [0, 1], and labels."""
+
+    def prepare(batch, labels, seed):
+        if images.mirrored:
+            batch = mirror_half(batch, seed)
+        return scaled(batch), labels
+
+    return pipeline.training_batches(
+        images.train, config.batch_size, prepare, epochs, config.seed
+    )
+
+
+def evaluation_batches(part, batch_size):
+    """Batches of one part in its order: float32 images in [0, 1], and labels."""
+    return pipeline.evaluation_batches(
+        tuple(part), batch_size, lambda images, labels: (scaled(images), labels)
+    )
+
+
+def mirror_half(images, seed):
+    """Mirror each image with chance 1/2; `seed` is an int32 tensor of shape (2,)."""
+    lot = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed) < 0.5
+    return tf.where(lot, images, tf.reverse(images, [2]))
+
+
+def scaled(images):
+    """uint8 images on [0, 1], float32."""
+    return tf.cast(images, tf.float32) / 255
+
+
+def wrong_labels(labels, classes, seed):
+    """For each label another one, by lot: the same for the same seed.
+
+    Args:
+        labels: class ids, (count,).
+        classes: how many there are.
+        seed: a whole number.
+
+    Returns:
+        Class ids, (count,), int32.
+    """
+    steps = np.random.default_rng(seed).integers(1, classes, len(labels))
+    return ((labels + steps) % classes).astype("int32")

@@ -1,0 +1,122 @@
+"""The parts the networks are put together from: labels, sampling, residual blocks."""
+
+import keras
+from keras import layers, ops
+
+from cvae_tf.likelihoods import Float32Layer, bound_log_var
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class SampleNormal(Float32Layer):
+    """Draws from diagonal normal distributions, such that gradients reach mean and log
+    variance: mean + exp(log_var / 2) * noise, in float32.
+
+    Args:
+        seed: a whole number; the draws follow from it.
+    """
+
+    def __init__(self, seed=0, **settings):
+        super().__init__(**settings)
+        self.seed = seed
+        self.draws = keras.random.SeedGenerator(seed)
+
+    def call(self, mean, log_var):
+        """A draw of the shape of `mean`."""
+        noise = keras.random.normal(ops.shape(mean), seed=self.draws)
+        return mean + ops.exp(0.5 * log_var) * noise
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class ScaleAndShift(layers.Layer):
+    """Lets a label act on every channel of features: features * (1 + scale) + shift.
+
+    Scale and shift are linear in the label's embedding and start at zero (Perez et al.
+    2018, "FiLM: Visual reasoning with a general conditioning layer").
+    """
+
+    def build(self, features_shape, embedding_shape):
+        self.scale_and_shift = layers.Dense(
+            2 * features_shape[-1], kernel_initializer="zeros", name="scale_and_shift"
+        )
+        self.scale_and_shift.build(embedding_shape)
+
+    def call(self, features, embedding):
+        """(batch, height, width, channels) and (batch, size) give the first shape."""
+        both = self.scale_and_shift(embedding)[:, None, None, :]
+        scale, shift = ops.split(both, 2, axis=-1)
+        return features * (1 + scale) + shift
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class NormalParameters(Float32Layer):
+    """Splits the last axis into means and bounded log variances, in float32."""
+
+    def call(self, parameters):
+        """(..., 2 * size) gives two tensors of (..., size)."""
+        mean, log_var = ops.split(parameters, 2, axis=-1)
+        return mean, bound_log_var(log_var)
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class BoundLogVar(Float32Layer):
+    """Bounds log variances, in float32."""
+
+    def call(self, log_var):
+        return bound_log_var(log_var)
+
+
+def with_label_channel(image, label, classes, name="label"):
+    """Lay a label beside an image as one more channel.
+
+    One-hot times a matrix is a row of the matrix: the layer for it is an embedding with
+    one row a class, here of height times width numbers.
+
+    Args:
+        image: (batch, height, width, channels).
+        label: whole numbers from 0 to classes - 1, (batch,).
+        classes: how many there are.
+        name: prefix of the layers' names.
+
+    Returns:
+        (batch, height, width, channels + 1).
+    """
+    height, width = image.shape[1:3]
+    row = layers.Embedding(classes, height * width, name=f"{name}_embedding")(label)
+    channel = layers.Reshape((height, width, 1), name=f"{name}_channel")(row)
+    return layers.Concatenate(name=f"{name}_beside_image")([image, channel])
+
+
+def convolution(x, filters, name, kernel_size=3, **settings):
+    """A convolution that keeps height and width, unless it has strides."""
+    return layers.Conv2D(filters, kernel_size, padding="same", name=name, **settings)(x)
+
+
+def silu(x):
+    """x times its sigmoid."""
+    return layers.Activation("silu")(x)
+
+
+def residual(x, name, embedding=None, use_bias=True):
+    """Add what two 3x3 convolutions make of features; a label's embedding may steer it.
+
+    The second convolution starts small, so that the block starts as next to nothing.
+
+    Args:
+        x: features, (batch, height, width, channels).
+        name: prefix of the layers' names.
+        embedding: of the label, (batch, size), or None.
+        use_bias: without, nothing comes of nothing.
+
+    Returns:
+        Features of the same shape.
+    """
+    filters = x.shape[-1]
+    change = convolution(silu(x), filters, f"{name}_a", use_bias=use_bias)
+    if embedding is not None:
+        change = ScaleAndShift(name=f"{name}_label")(change, embedding)
+    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.1)}
+    change = convolution(silu(change), filters, f"{name}_b", use_bias=use_bias, **small)
+    return layers.Add(name=name)([x, change])

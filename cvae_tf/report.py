@@ -1,0 +1,109 @@
+"""Pictures of what a conditional VAE does, to look at."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from train_tf.files import written_beside
+
+
+def tile(pictures):
+    """Join pictures, (rows, columns, height, width, channels), to one."""
+    rows, columns, height, width, channels = pictures.shape
+    joined = np.swapaxes(pictures, 1, 2)
+    return joined.reshape(rows * height, columns * width, channels)
+
+
+def draw_stacked(path, images, pictures, titles):
+    """Draw relabelled pictures stacked in a square, and their images beside them.
+
+    Args:
+        path: the picture to write.
+        images, pictures: (count, height, width, channels), in [0, 1].
+        titles: one a picture.
+    """
+    side = int(np.ceil(np.sqrt(len(images))))
+    figure = plt.figure(figsize=(2.2 * side + 0.6, 1.25 * side + 0.6))
+    halves = figure.subfigures(1, 2)
+    for half, shown, title in zip(
+        halves, (pictures, images), ("sent with a wrong label", "images"), strict=True
+    ):
+        half.suptitle(title, fontsize=11)
+        axes = half.subplots(
+            side, side, squeeze=False, gridspec_kw={"hspace": 0.35, "wspace": 0.1}
+        )
+        for number, axis in enumerate(axes.flat):
+            axis.axis("off")
+            if number < len(shown):
+                _show(axis, shown[number])
+                axis.set_title(titles[number] if shown is pictures else "", fontsize=7)
+    _save(figure, path)
+
+
+def draw_sheet(path, images, pictures, class_names):
+    """Draw each image, and beside it what it becomes under each label.
+
+    Args:
+        path: the picture to write.
+        images: (count, height, width, channels), in [0, 1].
+        pictures: (count, classes, height, width, channels), in [0, 1].
+        class_names: one a column.
+    """
+    rows, columns = len(images), len(class_names) + 1
+    figure, axes = plt.subplots(
+        rows, columns, squeeze=False, figsize=(0.95 * columns, 0.95 * rows + 0.4)
+    )
+    for row, (image, relabelled) in enumerate(zip(images, pictures, strict=True)):
+        titles = ("image", *class_names)
+        for axis, picture, title in zip(
+            axes[row], (image, *relabelled), titles, strict=True
+        ):
+            _show(axis, picture)
+            axis.axis("off")
+            if row == 0:
+                axis.set_title(title, fontsize=8)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.4 / (0.95 * rows + 0.4), 0.04, 0.04)
+    _save(figure, path)
+
+
+def draw_pairs(path, images, reconstructions, samples, class_names):
+    """Draw images above their reconstructions, and samples of each class below.
+
+    Args:
+        path: the picture to write.
+        images, reconstructions: (classes, height, width, channels), in [0, 1].
+        samples: (rows, classes, height, width, channels), in [0, 1].
+        class_names: one a column.
+    """
+    table = np.concatenate([images[None], reconstructions[None], samples])
+    rows, columns = table.shape[:2]
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(0.95 * columns, 0.95 * rows + 0.4)
+    )
+    sides = ("image", "again", *["sample"] * len(samples))
+    for row, title in enumerate(sides):
+        for column, axis in enumerate(axes[row]):
+            _show(axis, table[row, column])
+            axis.set(xticks=[], yticks=[])
+            if row == 0:
+                axis.set_title(class_names[column], fontsize=8)
+            if column == 0:
+                axis.set_ylabel(title, fontsize=8)
+    figure.subplots_adjust(0.04, 0.01, 0.99, 1 - 0.4 / (0.95 * rows + 0.4), 0.04, 0.04)
+    _save(figure, path)
+
+
+def _show(axis, picture):
+    if picture.shape[-1] == 1:
+        axis.imshow(picture[..., 0], cmap="gray", vmin=0, vmax=1)
+    else:
+        axis.imshow(picture)
+
+
+def _save(figure, path):
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,190 @@
+"""The conditional VAE with a style that goes with any label, and details below it."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.layers import SampleNormal
+from cvae_tf.likelihoods import Bernoulli, normal_kl
+from cvae_tf.model import CVAE, Level
+
+FAKE = 0.5  # what the critic's surprise at a relabelled sketch counts
+
+
+class Balance(NamedTuple):
+    """What the parts of the loss beside the ELBO count, in nats of it.
+
+    sketch: the sketch's own cross-entropy with the image.
+    independence: how far the label reader's answer is from none at all.
+    obedience: the critic's surprise at the label that was sent.
+    recovery: the squared distance of a style from that of the sketch made of it.
+    """
+
+    sketch: float = 1.0
+    independence: float = 20.0
+    obedience: float = 5.0
+    recovery: float = 5.0
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class TwoLevelCVAE(CVAE):
+    """A conditional VAE whose label is obeyed.
+
+    Above are a few numbers of style, which the encoder reads from the image alone.
+    Style and label make a sketch. Below is a map of details, what the sketch lacks: the
+    variance of their prior comes from the sketch, their posterior sees the image too,
+    and a painter adds them to the sketch. An image is relabelled by keeping its style
+    and leaving the details at their prior's mean, which makes the picture the sketch.
+
+    Two small networks beside see to it that the label, and nothing else, says what is
+    drawn. The label reader learns to read the label from the style, and the encoder to
+    leave it nothing (Lample et al. 2017, "Fader networks"). The critic learns to read
+    the labels of real images, and the decoder to draw sketches under wrong labels that
+    it reads as sent, and whose style comes back when they are encoded (Mathieu et al.
+    2016, "Disentangling factors of variation").
+
+    No gradient goes from the details up to the sketch: the likelihood of the picture,
+    with its small scale, would drown everything that the sketch has to learn.
+
+    Args:
+        encoder: image -> mean and log variance of the style.
+        decoder: style, label -> logits of the sketch, features.
+        likelihood, classes, beta, seed: as `CVAE`.
+        details_prior: features -> log variance of the details, whose mean is 0.
+        details_posterior: image, label, features, sketch -> mean and log variance.
+        painter: details, features, where the likelihood has the sketch -> the
+            likelihood's outputs; without details, those of the sketch.
+        label_reader: style -> logits of the labels.
+        critic: image -> logits of the labels, and of being no real image.
+        balance: a `Balance`.
+        warm_up: training steps in which independence and obedience come to count.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        likelihood,
+        classes,
+        details_prior,
+        details_posterior,
+        painter,
+        label_reader,
+        critic,
+        beta=1.0,
+        seed=0,
+        balance=None,
+        warm_up=600,
+        **settings,
+    ):
+        super().__init__(encoder, decoder, likelihood, classes, beta, seed, **settings)
+        self.details_prior, self.details_posterior = details_prior, details_posterior
+        self.painter, self.label_reader, self.critic = painter, label_reader, critic
+        self.balance, self.warm_up = Balance(*balance or ()), warm_up
+        self.sample_details = SampleNormal(seed + 1, name="sample_details")
+        self.sketch_likelihood = Bernoulli(name="sketch_likelihood")
+        self.draws = keras.random.SeedGenerator(seed + 2)
+
+    def decode_posterior(self, images, labels, training=False):
+        outputs, levels, _, _ = self._pass(images, labels, training)
+        return outputs, levels
+
+    def picture(self, latents, labels):
+        logits, _ = self.decode(latents, self.check_labels(labels))
+        return self.sketch_likelihood.mean(logits)
+
+    def training_losses(self, images, labels):
+        images, labels = self.check(images, labels)
+        outputs, levels, style, sketch = self._pass(images, labels, training=True)
+        terms = self.terms_of(images, outputs, levels, training=True)
+
+        half = (tf.shape(images)[0] + 1) // 2  # relabelled: all would cost more time
+        wrong = self._wrong_labels(labels[:half])
+        drawn = self._sketch(style[:half], wrong)
+        recovered, _ = self.encode(drawn, wrong, training=True)
+        no_answer = tf.nn.log_softmax(self.label_reader(style))
+        beside = Balance(
+            self.sketch_likelihood(images, sketch),
+            -tf.reduce_mean(no_answer, -1) - math.log(self.classes),
+            surprise(wrong, self.critic(drawn, training=True)),
+            tf.reduce_sum(tf.square(recovered - tf.stop_gradient(style[:half])), -1),
+        )
+        # Details that cost their full price from the start are never taken into use,
+        # and a critic that knows nothing yet has nothing to teach.
+        warmth = tf.cast(self.optimizer.iterations, tf.float32) / self.warm_up
+        warmth = tf.minimum(1.0, warmth)
+        price = (1.0, warmth, warmth, 1.0)
+        loss = tf.reduce_mean(
+            terms["negative_elbo"] - (1 - warmth) * self.beta * normal_kl(*levels[1])
+        ) + sum(
+            weight * part * tf.reduce_mean(term)
+            for weight, part, term in zip(self.balance, price, beside, strict=True)
+        )
+
+        unreal = tf.fill([half], self.classes)
+        read = surprise(labels, self.label_reader(tf.stop_gradient(style)))
+        real = surprise(labels, self.critic(images, training=True))
+        fake = surprise(unreal, self.critic(tf.stop_gradient(drawn), training=True))
+        loss_beside = tf.reduce_mean(read + real) + FAKE * tf.reduce_mean(fake)
+
+        watching = [
+            *self.label_reader.trainable_variables,
+            *self.critic.trainable_variables,
+        ]
+        beside_ids = {id(variable) for variable in watching}
+        drawing = [v for v in self.trainable_variables if id(v) not in beside_ids]
+        return [(loss, drawing), (loss_beside, watching)], terms
+
+    def get_config(self):
+        parts = (
+            "details_prior",
+            "details_posterior",
+            "painter",
+            "label_reader",
+            "critic",
+        )
+        return {
+            **super().get_config(),
+            **{
+                part: keras.saving.serialize_keras_object(getattr(self, part))
+                for part in parts
+            },
+            "balance": list(self.balance),
+            "warm_up": self.warm_up,
+        }
+
+    def _pass(self, images, labels, training):
+        mean, log_var = self.encode(images, labels, training)
+        style = self.sample(mean, log_var)
+        logits, made = self.decode(style, labels, training)
+        made = tf.stop_gradient(made)
+        sketch = tf.stop_gradient(self.sketch_likelihood.mean(logits))
+        prior_log_var = self.details_prior(made, training=training)
+        posterior = self.details_posterior(
+            [images, labels, made, sketch], training=training
+        )
+        details = self.sample_details(*posterior)
+        outputs = self.painter(
+            [details, made, self.likelihood.locate(sketch)], training=training
+        )
+        levels = [Level(mean, log_var), Level(*posterior, 0.0, prior_log_var)]
+        return outputs, levels, style, logits
+
+    def _sketch(self, style, labels):
+        logits, _ = self.decode(style, labels, training=True)
+        return self.sketch_likelihood.mean(logits)
+
+    def _wrong_labels(self, labels):
+        steps = keras.random.randint(
+            tf.shape(labels), 1, self.classes, "int32", seed=self.draws
+        )
+        return (labels + steps) % self.classes
+
+
+def surprise(labels, logits):
+    """Cross-entropy of each answer with its label, nats, (batch,)."""
+    return keras.losses.sparse_categorical_crossentropy(
+        labels, logits, from_logits=True
+    )

@@ -1,0 +1,16 @@
+"""Train a conditional VAE; see --help."""
+
+import sys
+
+from cvae_tf.config import CVAEConfig
+from train_tf import command_line
+
+
+def main(config):
+    from cvae_tf.train import train
+
+    train(config)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(CVAEConfig, main))

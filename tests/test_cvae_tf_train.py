@@ -1,0 +1,129 @@
+"""A training of the VAE: what it leaves, and going on where it stopped."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_cvae_config
+from PIL import Image
+
+from cvae_tf.model import TERMS
+from cvae_tf.train import train
+from train_tf.errors import InputError
+
+
+def test_run_leaves_figures_pictures_and_a_saved_model(trained_cvae):
+    config, results, output = trained_cvae
+    for name in ("wrong_labels", "all_labels", "reconstructions", "curves"):
+        with Image.open(config.run_folder / f"{name}.png") as picture:
+            assert picture.width > 300
+    rows = list(csv.DictReader((config.run_folder / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {f"val_{name}" for name in TERMS} <= set(rows[0])
+    test = results["test"]
+    assert test["negative_elbo"] == pytest.approx(
+        test["distortion"] + test["rate"], rel=1e-4
+    )
+    assert results["images"] == {"train": 380, "validation": 20, "test": 100}
+    assert [len(level) for level in results["rate_of_latents"]] == [3, 1]
+    assert json.loads((config.run_folder / "results.json").read_text()) == results
+    assert f"{test['negative_elbo']:.1f}" in output
+    assert "wrong_labels.py --model" in output
+
+
+def test_training_learns(trained_cvae):
+    config, results, _ = trained_cvae
+    rows = list(csv.DictReader((config.run_folder / "history.csv").open()))
+    assert float(rows[1]["val_distortion"]) < float(rows[0]["val_distortion"])
+
+
+def test_signatures_are_the_documented_ones(trained_cvae):
+    loaded = tf.saved_model.load(trained_cvae[1]["saved_model"])
+    expected = {
+        "serving_default": ({"image", "label"}, {"image"}),
+        "encode": ({"image", "label"}, {"latent_mean", "latent_log_var"}),
+        "decode": ({"latent", "label"}, {"image"}),
+        "generate": ({"label", "seed"}, {"image"}),
+    }
+    assert set(loaded.signatures) == set(expected)
+    for name, (inputs, outputs) in expected.items():
+        signature = loaded.signatures[name]
+        assert set(signature.structured_input_signature[1]) == inputs
+        assert set(signature.structured_outputs) == outputs
+        dtypes = {out.dtype for out in signature.structured_outputs.values()}
+        assert dtypes == {tf.float32}
+
+
+def test_saved_model_generates_the_same_for_the_same_seed(trained_cvae):
+    generate = tf.saved_model.load(trained_cvae[1]["saved_model"]).signatures[
+        "generate"
+    ]
+    labels = tf.constant([0, 1, 2])
+    one, same, other = (
+        generate(label=labels, seed=tf.constant(s))["image"].numpy() for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_saved_model_refuses_a_label_out_of_range(trained_cvae):
+    decode = tf.saved_model.load(trained_cvae[1]["saved_model"]).signatures["decode"]
+    for label in (-1, 10):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels from 0 to 9"):
+            decode(latent=tf.zeros((1, 3)), label=tf.constant([label]))
+
+
+def test_resumed_run_ends_with_the_same_figures(trained_cvae, tmp_path, small_sets):
+    config = tiny_cvae_config(tmp_path, small_sets)
+    once = train(
+        trained_config := dataclasses.replace(config, name="stopped", epochs=1)
+    )
+    assert once["epochs"] == 1
+    twice = dataclasses.replace(
+        trained_config, epochs=2, resume=True, schedule="cosine"
+    )
+    results = train(twice)
+    assert results["epochs"] == 2
+    assert np.isfinite(results["test"]["negative_elbo"])
+
+
+def test_broken_images_stop_the_run_with_a_sentence(tmp_path, small_sets, monkeypatch):
+    config = dataclasses.replace(
+        tiny_cvae_config(tmp_path, small_sets), learning_rate=10.0, schedule="constant"
+    )
+    monkeypatch.setattr(
+        "cvae_tf.data.scaled", lambda x: tf.cast(x, tf.float32) * np.nan
+    )
+    with pytest.raises(InputError, match="loss became nan"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"likelihood": "bernoulli"},
+        {"likelihood": "discretized_logistic", "dataset": "cifar10"},
+        {"decoder_label": False},
+        pytest.param({"network": "resnet18"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_each_form_trains_and_exports(change, tmp_path, small_sets):
+    change = {"name": "form", "epochs": 1, **change}
+    if "network" in change:
+        change["detail_latents"] = None
+    config = dataclasses.replace(tiny_cvae_config(tmp_path, small_sets), **change)
+    results = train(config)
+    assert np.isfinite(list(results["test"].values())).all()
+    saved = tf.saved_model.load(results["saved_model"])
+    shape = (1, 32, 32, 3) if config.dataset == "cifar10" else (1, 28, 28, 1)
+    relabel = saved.signatures["serving_default"]
+    one, other = (
+        relabel(image=tf.ones(shape) / 2, label=tf.constant([label]))["image"].numpy()
+        for label in (0, 1)
+    )
+    assert one.shape == shape
+    assert (one != other).any() == config.decoder_label

@@ -1,0 +1,117 @@
+"""Two levels: what flows where, and what each training step changes."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf.likelihoods import Gaussian
+from cvae_tf.networks import compact, critic, label_reader
+from cvae_tf.two_levels import TwoLevelCVAE
+
+SHAPE, CLASSES = (8, 8, 1), 3
+
+
+def small(**settings):
+    keras.utils.set_random_seed(0)
+    sizes = {"latents": 2, "detail_latents": 1, "width": 4}
+    encoder, decoder, details = compact(SHAPE, CLASSES, **sizes)
+    return TwoLevelCVAE(
+        encoder,
+        decoder,
+        Gaussian(),
+        CLASSES,
+        details.prior,
+        details.posterior,
+        details.painter,
+        label_reader(2, CLASSES),
+        critic(SHAPE, CLASSES, width=4),
+        **settings,
+    )
+
+
+def batch(count=6):
+    random = np.random.default_rng(0)
+    images = random.random((count, *SHAPE), dtype="float32")
+    return images, random.integers(0, CLASSES, count).astype("int32")
+
+
+def test_likelihood_teaches_the_details_and_not_the_sketch():
+    model, (images, labels) = small(), batch()
+    with tf.GradientTape() as tape:
+        terms = model.elbo_terms(images, labels, training=True)
+        distortion = tf.reduce_mean(terms["distortion"])
+    gradients = tape.gradient(distortion, model.trainable_variables)
+    reached = {
+        variable.path.split("/")[0]
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+        if gradient is not None
+    }
+    drawing = (model.details_posterior, model.painter)
+    paths = {v.path.split("/")[0] for part in drawing for v in part.trainable_variables}
+    assert reached == paths
+
+
+def test_each_training_step_changes_each_network():
+    model = small(warm_up=1)
+    model.compile(keras.optimizers.Adam(0.01))
+    images, labels = batch(32)
+    model.fit(images, labels, batch_size=8, verbose=0)  # past what starts at zero
+    before = [v.numpy() for v in model.trainable_variables]
+    model.fit(images, labels, batch_size=8, verbose=0)
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        assert (variable.numpy() != old).any(), variable.path
+
+
+def test_each_variable_is_lowered_by_one_loss():
+    model = small()
+    model.compile(keras.optimizers.Adam())
+    losses, _ = model.training_losses(*map(tf.constant, batch()))
+    ids = [id(variable) for _, variables in losses for variable in variables]
+    assert sorted(ids) == sorted(id(v) for v in model.trainable_variables)
+
+
+def test_side_networks_are_taught_by_their_own_loss_alone():
+    """The loss of the VAE asks them, and must not bend them to its wishes."""
+    model = small(warm_up=1)
+    model.compile(keras.optimizers.SGD(0.1))
+    images, labels = map(tf.constant, batch())
+    with tf.GradientTape(persistent=True) as tape:
+        (loss, drawing), (beside, watching) = model.training_losses(images, labels)[0]
+    assert all(g is None for g in tape.gradient(beside, drawing))
+    names = {variable.path for variable in watching}
+    for part in (model.label_reader, model.critic):
+        assert {v.path for v in part.trainable_variables} <= names
+
+
+def test_relabelling_keeps_the_style_whatever_label_came_before():
+    model, (images, _) = small(), batch()
+    style, _ = model.encode(images, [0] * 6)
+    np.testing.assert_array_equal(
+        model.relabel(images, [2] * 6), model.picture(style, [2] * 6)
+    )
+
+
+def test_two_levels_have_two_rates():
+    model, (images, labels) = small(), batch()
+    style, details = model.latent_rates(images, labels)
+    assert (style.shape, details.shape) == ((2,), (1,))
+
+
+@pytest.mark.parametrize("images", [np.zeros((2, *SHAPE)), np.ones((2, *SHAPE))])
+def test_black_and_white_images_train_to_finite_numbers(images):
+    model = small()
+    model.compile(keras.optimizers.Adam(0.01))
+    history = model.fit(images, np.array([0, 1]), epochs=3, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_saved_model_comes_back_with_optimizer_and_settings(tmp_path):
+    model = small(balance=(1.0, 2.0, 3.0, 4.0), warm_up=9)
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(*batch(), verbose=0)
+    model.save(tmp_path / "cvae.keras")
+    again = keras.saving.load_model(tmp_path / "cvae.keras")
+    assert (again.balance, again.warm_up) == (model.balance, 9)
+    one, other = (m.train_on_batch(*batch()) for m in (model, again))
+    assert one == other

@@ -1,0 +1,111 @@
+"""Scores of relabelling: right for a perfect, a deaf and a blind relabeller."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cvae_tf.data import load_images, scaled
+from cvae_tf.judge import accuracy_of, find_judge
+from cvae_tf.wrong_label import Relabeller, draw_wrong_labels, leakage, score
+from train_tf.errors import InputError
+
+
+class Deaf:
+    """Gives every image back as it came, and knows its label."""
+
+    dataset = "mnist"
+
+    def relabel(self, images, labels):
+        return images
+
+    def encode(self, images, labels):
+        return np.eye(10, dtype="float32")[labels]
+
+
+class Perfect(Deaf):
+    """Gives a real image of the label that was sent, and knows nothing."""
+
+    def __init__(self, part):
+        self.images = scaled(part.images).numpy()
+        self.rows = [np.flatnonzero(part.labels == label) for label in range(10)]
+
+    def relabel(self, images, labels):
+        return self.images[[self.rows[label][0] for label in labels]]
+
+    def encode(self, images, labels):
+        return np.random.default_rng(0).normal(size=(len(images), 4)).astype("f")
+
+
+@pytest.fixture(scope="module")
+def images(small_sets):
+    return load_images("mnist", small_sets)
+
+
+class Oracle:
+    """Reads pictures of one image a class without fault."""
+
+    def __init__(self, part):
+        self.known = {
+            scaled(image).numpy().tobytes(): label
+            for image, label in zip(part.images, part.labels, strict=True)
+        }
+
+    def predict(self, pictures, **settings):
+        labels = [self.known[picture.tobytes()] for picture in pictures]
+        return np.eye(10)[labels]
+
+
+def test_deaf_relabeller_shows_the_true_label_in_full_style(images):
+    scores = score(Deaf(), Oracle(images.test), images)
+    assert (scores["obedience"], scores["still_true"]) == (0, 1)
+    assert list(scores["style"].values()) == pytest.approx([1, 1, 1])
+    assert scores["sharpness"] == 1
+    assert scores["leakage"] > 0.95
+
+
+def test_perfect_relabeller_is_read_as_sent_and_leaks_nothing(images):
+    scores = score(Perfect(images.test), Oracle(images.test), images)
+    assert (scores["obedience"], scores["still_true"]) == (1, 0)
+    assert all(abs(value) < 0.3 for value in scores["style"].values())
+    assert scores["leakage"] < 0.3
+
+
+def test_leakage_is_the_same_each_time(images):
+    relabeller = Perfect(images.test)
+    assert leakage(relabeller, images, epochs=2) == leakage(
+        relabeller, images, epochs=2
+    )
+
+
+def test_pictures_have_as_many_as_asked_for(images, tmp_path):
+    draw_wrong_labels(tmp_path, Deaf(), images.test, images.class_names, count=4)
+    for name in ("wrong_labels.png", "all_labels.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert len(picture.convert("L").getcolors(10**6)) > 20
+
+
+def test_saved_model_is_relabelled_by(trained_cvae, images):
+    _, results, _ = trained_cvae
+    relabeller = Relabeller(results["saved_model"])
+    assert relabeller.class_names == [str(n) for n in range(10)]
+    pictures = scaled(images.test.images[:7]).numpy()
+    labels = np.arange(7, dtype="int32")
+    relabelled = relabeller.relabel(pictures, labels)
+    assert relabelled.shape == pictures.shape
+    assert relabelled.min() >= 0 and relabelled.max() <= 1
+    assert np.abs(relabelled - relabeller.relabel(pictures, labels + 1)).max() > 1e-4
+    assert relabeller.encode(pictures, labels).shape == (7, 3)
+
+
+def test_saved_model_of_a_unet_is_refused(trained):
+    with pytest.raises(InputError, match="SavedModel of a CVAE.*UNet"):
+        Relabeller(trained[1]["saved_model"])
+
+
+def test_judge_is_trained_once_and_kept(images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cvae_tf.judge.SIZES", {"mnist": (8, 40)})
+    _, accuracy = find_judge("mnist", images, tmp_path)
+    again, accuracy_again = find_judge("mnist", images, tmp_path)
+    assert accuracy == accuracy_again == accuracy_of(again, images.test)
+    assert accuracy > 0.6
+    assert capsys.readouterr().out.count("Training the judge") == 1
