@@ -193,11 +193,11 @@ def label_reader(latents, classes):
 def critic(image_shape, classes, width=32):
     """Reads the label from an image; its last answer is: drawn under a wrong label."""
     image = keras.Input(image_shape, name="image")
-    x = image
+    x = layers.GaussianNoise(0.05, name="noise")(image)
     for level, filters in enumerate((width, 2 * width, 4 * width)):
-        size = 5 if level == 0 else 3
-        x = convolution(x, filters, f"level_{level + 1}", size, strides=2)
-        x = layers.LeakyReLU(0.2)(x)
+        name, size = f"level_{level + 1}", 5 if level == 0 else 3
+        x = convolution(x, filters, name, size, strides=2)
+        x = silu(residual(x, f"{name}_block"))
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     x = layers.Dense(classes + 1, name="label", dtype="float32")(x)
     return keras.Model(image, x, name="critic")

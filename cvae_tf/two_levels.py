@@ -99,43 +99,55 @@ class TwoLevelCVAE(CVAE):
         images, labels = self.check(images, labels)
         outputs, levels, style, sketch = self._pass(images, labels, training=True)
         terms = self.terms_of(images, outputs, levels, training=True)
-
-        half = (tf.shape(images)[0] + 1) // 2  # relabelled: all would cost more time
-        wrong = self._wrong_labels(labels[:half])
-        drawn = self._sketch(style[:half], wrong)
+        mean = levels[0].mean  # what a relabelled image is drawn from
+        styles, wrong = self._styles_to_relabel(style), self._wrong_labels(labels)
+        drawn = self._sketch(styles, wrong)
         recovered, _ = self.encode(drawn, wrong, training=True)
-        no_answer = tf.nn.log_softmax(self.label_reader(style))
-        beside = Balance(
-            self.sketch_likelihood(images, sketch),
-            -tf.reduce_mean(no_answer, -1) - math.log(self.classes),
-            surprise(wrong, self.critic(drawn, training=True)),
-            tf.reduce_sum(tf.square(recovered - tf.stop_gradient(style[:half])), -1),
-        )
+
         # Details that cost their full price from the start are never taken into use,
-        # and a critic that knows nothing yet has nothing to teach.
+        # and side networks that know nothing yet have nothing to teach.
         warmth = tf.cast(self.optimizer.iterations, tf.float32) / self.warm_up
         warmth = tf.minimum(1.0, warmth)
-        price = (1.0, warmth, warmth, 1.0)
-        loss = tf.reduce_mean(
-            terms["negative_elbo"] - (1 - warmth) * self.beta * normal_kl(*levels[1])
-        ) + sum(
-            weight * part * tf.reduce_mean(term)
-            for weight, part, term in zip(self.balance, price, beside, strict=True)
+        early = (1 - warmth) * self.beta * normal_kl(*levels[1])
+        beside = Balance(
+            sketch=self.sketch_likelihood(images, sketch),
+            independence=warmth * distance_from_uniform(self.label_reader(mean)),
+            obedience=warmth * surprise(wrong, self.critic(drawn, training=True)),
+            recovery=tf.reduce_sum(
+                tf.square(recovered - tf.stop_gradient(styles)), axis=-1
+            ),
         )
-
-        unreal = tf.fill([half], self.classes)
-        read = surprise(labels, self.label_reader(tf.stop_gradient(style)))
-        real = surprise(labels, self.critic(images, training=True))
-        fake = surprise(unreal, self.critic(tf.stop_gradient(drawn), training=True))
-        loss_beside = tf.reduce_mean(read + real) + FAKE * tf.reduce_mean(fake)
+        loss = tf.reduce_mean(terms["negative_elbo"] - early) + sum(
+            weight * tf.reduce_mean(nats)
+            for weight, nats in zip(self.balance, beside, strict=True)
+        )
+        loss_beside = self._loss_beside(images, labels, mean, drawn)
 
         watching = [
             *self.label_reader.trainable_variables,
             *self.critic.trainable_variables,
         ]
-        beside_ids = {id(variable) for variable in watching}
-        drawing = [v for v in self.trainable_variables if id(v) not in beside_ids]
+        ids = {id(variable) for variable in watching}
+        drawing = [v for v in self.trainable_variables if id(v) not in ids]
         return [(loss, drawing), (loss_beside, watching)], terms
+
+    def _loss_beside(self, images, labels, mean, drawn):
+        """What the label reader and the critic lower; nothing else learns by it."""
+        mean, drawn = tf.stop_gradient(mean), tf.stop_gradient(drawn)
+        unreal = tf.fill(tf.shape(labels), self.classes)
+        read = surprise(labels, self.label_reader(mean))
+        real = surprise(labels, self.critic(images, training=True))
+        fake = surprise(unreal, self.critic(drawn, training=True))
+        return tf.reduce_mean(read + real + FAKE * fake)
+
+    def _styles_to_relabel(self, style):
+        """Those of the images, but every other one from the prior.
+
+        Else the decoder would never see most of the prior, and draw nothing there.
+        """
+        odd = tf.range(tf.shape(style)[0])[:, None] % 2 == 1
+        prior = keras.random.normal(tf.shape(style), seed=self.draws)
+        return tf.where(odd, prior, style)
 
     def get_config(self):
         parts = (
@@ -181,6 +193,12 @@ class TwoLevelCVAE(CVAE):
             tf.shape(labels), 1, self.classes, "int32", seed=self.draws
         )
         return (labels + steps) % self.classes
+
+
+def distance_from_uniform(logits):
+    """KL(uniform || softmax(logits)) of each row, nats, (batch,)."""
+    classes = logits.shape[-1]
+    return -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1) - math.log(classes)
 
 
 def surprise(labels, logits):

@@ -1,15 +1,20 @@
 """What becomes of an image that is sent with a wrong label: scores and pictures."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cvae_tf import report
-from cvae_tf.data import scaled, wrong_labels
-from cvae_tf.judge import read_labels
+from cvae_tf.data import load_images, scaled, wrong_labels
+from cvae_tf.judge import find_judge, read_labels
 from cvae_tf.networks import label_reader
 from cvae_tf.style import STYLES, correlations, sharpness
-from train_tf import export
+from train_tf import devices, export
+from train_tf.errors import InputError
+from train_tf.files import write_json
+from train_tf.pictures import read_picture
 
 BATCH_SIZE = 500
 
@@ -58,6 +63,118 @@ class Relabeller:
             }
             parts.append(run(**given)[output].numpy())
         return np.concatenate(parts)
+
+
+def judge_test_images(model, out, count=25, judged=True, data_dir=None, seed=0):
+    """Draw test images sent with a wrong label, and score the whole test set.
+
+    Args:
+        model: as in `Relabeller`.
+        out: the folder for wrong_labels.png, all_labels.png and scores.json.
+        count: pictures in the stack.
+        judged: whether to score; a judge is trained if there is none.
+        data_dir: as in `train_tf.datasets.find_dataset`.
+        seed: what images and wrong labels follow from.
+
+    Returns:
+        What there is to read and to look at, as text.
+
+    Raises:
+        InputError: if there is no such model or no such set.
+    """
+    devices.set_up("auto", seed)
+    relabeller = Relabeller(model)
+    images = load_images(relabeller.dataset, data_dir)
+    available = images.counts["test"]
+    if count > available:
+        raise InputError(f"Expected --count of at most {available}. Received: {count}")
+    draw_wrong_labels(out, relabeller, images.test, images.class_names, count, seed)
+    told = f"Pictures: {out}/wrong_labels.png, {out}/all_labels.png"
+    if not judged:
+        return told
+    judge, accuracy = find_judge(relabeller.dataset, images)
+    scores = {
+        "model": str(model),
+        "images": images.counts,
+        "judge_accuracy": accuracy,
+        "classes": len(images.class_names),
+        **score(relabeller, judge, images, seed),
+    }
+    write_json(out / "scores.json", scores)
+    return f"{as_text(scores)}\n{told}, scores: {out}/scores.json"
+
+
+def draw_own_image(model, image, label, out):
+    """Draw a picture file under a label, or under each.
+
+    Args:
+        model: as in `Relabeller`.
+        image: a file in any format that Pillow opens.
+        label: a class's number or name; None for a sheet of all.
+        out: the folder to write to.
+
+    Returns:
+        The file that was written, as text.
+
+    Raises:
+        InputError: if there is no such model, picture or label.
+    """
+    relabeller = Relabeller(model)
+    names = relabeller.class_names
+    asked = range(len(names)) if label is None else [_number_of(label, names)]
+    picture = prepare_own(read_picture(image), relabeller.image_shape)
+    images = np.repeat(picture[None], len(asked), axis=0)
+    relabelled = relabeller.relabel(images, np.array(asked, "int32"))
+    shown = [names[number] for number in asked]
+    name = "all_labels" if label is None else f"as_{shown[0]}"
+    file = out / f"{Path(image).stem}_{name}.png"
+    report.draw_sheet(file, picture[None], relabelled[None], shown)
+    return f"Picture: {file}"
+
+
+def prepare_own(picture, image_shape):
+    """Make a picture like those of the set.
+
+    In colour, it is squeezed to the set's size. In grey, as MNIST was made: light on
+    dark, cut to its strokes, and these scaled to fit the middle 20 of 28 pixels.
+
+    Args:
+        picture: (height, width, 3), uint8.
+        image_shape: (height, width, channels) of the set.
+
+    Returns:
+        The image, of that shape, float32 in [0, 1].
+    """
+    height, width, channels = image_shape
+    picture = picture.astype("float32") / 255
+    if channels == 3:
+        return tf.image.resize(picture, (height, width), antialias=True).numpy()
+    grey = picture.mean(-1)
+    if np.median(grey) > 0.5:
+        grey = 1 - grey
+    rows, columns = (np.flatnonzero((grey > 0.3).any(axis)) for axis in (1, 0))
+    if len(rows):
+        grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    margin = round(height / 7)
+    middle = tf.image.resize_with_pad(
+        grey[..., None], height - 2 * margin, width - 2 * margin, antialias=True
+    )
+    return np.pad(middle, ((margin, margin), (margin, margin), (0, 0))).clip(0, 1)
+
+
+def as_text(scores):
+    """Scores as lines to read."""
+    style = ", ".join(f"{name} {value:.2f}" for name, value in scores["style"].items())
+    chance = 1 / scores["classes"]
+    return (
+        f"Of {scores['images']['test']:,} test images with a wrong label, by a judge "
+        f"that reads {scores['judge_accuracy']:.1%} of the real ones right:\n"
+        f"  read as the label sent    {scores['obedience']:.1%}\n"
+        f"  still read as the true    {scores['still_true']:.1%}\n"
+        f"  style kept, correlation   {style}\n"
+        f"  sharpness, of the images' {scores['sharpness']:.2f}\n"
+        f"  label read from the style {scores['leakage']:.1%} (chance {chance:.0%})"
+    )
 
 
 def score(relabeller, judge, images, seed=0):
@@ -148,3 +265,15 @@ def under_all_labels(relabeller, images, classes):
 def first_of_each(labels, classes):
     """The rows of the first example of each class that there is."""
     return np.array([np.argmax(labels == c) for c in range(classes) if c in labels])
+
+
+def _number_of(label, names):
+    if label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < len(names):
+        return int(label)
+    known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+    raise InputError(
+        f"Expected --label from 0 to {len(names) - 1}, or a name ({known}). "
+        f"Received: {label}"
+    )

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cvae_tf.likelihoods import Gaussian
 from cvae_tf.networks import compact, critic, label_reader
-from cvae_tf.two_levels import TwoLevelCVAE
+from cvae_tf.two_levels import TwoLevelCVAE, distance_from_uniform, surprise
 
 SHAPE, CLASSES = (8, 8, 1), 3
 
@@ -115,3 +115,13 @@ def test_saved_model_comes_back_with_optimizer_and_settings(tmp_path):
     assert (again.balance, again.warm_up) == (model.balance, 9)
     one, other = (m.train_on_batch(*batch()) for m in (model, again))
     assert one == other
+
+
+def test_terms_beside_the_elbo_are_exact():
+    # Answers 1/2 and 1/4, 1/4: mean of -log is (ln 2 + 2 ln 4) / 3 = 5/3 ln 2.
+    logits = tf.constant([[np.log(2.0), 0, 0], [7.0, 7, 7]], tf.float32)
+    distance = distance_from_uniform(logits).numpy()
+    assert distance[0] == pytest.approx(5 / 3 * np.log(2) - np.log(3), rel=1e-5)
+    assert distance[1] == pytest.approx(0, abs=1e-6)
+    nats = surprise(tf.constant([0, 1]), logits).numpy()
+    assert nats == pytest.approx([np.log(2), np.log(3)])

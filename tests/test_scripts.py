@@ -1,5 +1,6 @@
 """Each script for real, in a process of its own."""
 
+import json
 import subprocess
 import sys
 
@@ -109,3 +110,57 @@ def test_data_folder_without_data_is_named_in_seconds(tmp_path):
     assert answer.returncode == 2
     assert str(tmp_path / "empty" / "oxford_iiit_pet") in answer.stderr
     assert "prepare_data.py" in answer.stderr
+
+
+def test_wrong_labels_are_drawn_and_judged(trained_cvae, small_sets, tmp_path):
+    config, results, _ = trained_cvae
+    model = results["saved_model"]
+    answer = run(
+        tmp_path,
+        "wrong_labels.py",
+        *["--model", model, "--count", 9, "--data-dir", small_sets],
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "read as the label sent" in answer.stdout
+    out = tmp_path / "wrong_labels" / config.name
+    assert {path.name for path in out.iterdir()} == {
+        "wrong_labels.png",
+        "all_labels.png",
+        "scores.json",
+    }
+    scores = json.loads((out / "scores.json").read_text())
+    assert 0 <= scores["obedience"] <= 1 and 0 < scores["judge_accuracy"] <= 1
+    assert set(scores["style"]) == {"ink", "slant", "width"}
+
+
+def test_own_picture_is_drawn_under_a_label_and_under_all(trained_cvae, tmp_path):
+    model = trained_cvae[1]["saved_model"]
+    Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
+    for label, name in (([], "all_labels"), (["--label", 3], "as_3")):
+        answer = run(
+            tmp_path,
+            "wrong_labels.py",
+            *["--model", model, "--image", "mine.png", "--out", "out", *label],
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert (tmp_path / "out" / f"mine_{name}.png").exists()
+    answer = run(
+        tmp_path,
+        "wrong_labels.py",
+        *["--model", model, "--image", "mine.png", "--label", 10],
+    )
+    assert answer.returncode == 2
+    assert "--label from 0 to 9" in answer.stderr and "Received: 10" in answer.stderr
+
+
+def test_vae_is_trained_as_the_readme_says(small_sets, tmp_path):
+    answer = run(
+        tmp_path,
+        "train_cvae.py",
+        *["--dataset", "mnist", "--epochs", 1, "--data-dir", small_sets],
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr and "Warning" not in answer.stderr
+    for part in ("Data: mnist", "Epoch 1/1", "100 test images", "Judge it:"):
+        assert part in answer.stdout

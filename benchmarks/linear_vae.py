@@ -1,0 +1,63 @@
+"""How far one gets with no network: the best linear VAE, in closed form.
+
+A VAE whose encoder and decoder are linear and whose likelihood is a Gaussian of one
+scale has its optimum in the principal components (Tipping and Bishop 1999,
+"Probabilistic principal component analysis"). A network that does worse is none.
+
+Needs `pip install -r benchmarks/requirements.txt`.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Literal
+
+from train_tf import command_line
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearConfig:
+    """Score probabilistic PCA on the test images, nats per image."""
+
+    dataset: Literal["mnist", "cifar10"] = "mnist"
+    """Which images."""
+
+    components: tuple[int, ...] = (64, 256)
+    """Numbers of latents."""
+
+    data_dir: Path | None = None
+    """Folder of TFDS-prepared sets; left out, as for a training."""
+
+    out: Path | None = None
+    """Where the figures go; left out, results/linear_DATASET.json."""
+
+
+def main(config):
+    import numpy as np
+    from sklearn.decomposition import PCA
+
+    from cvae_tf.data import load_images, scaled
+    from cvae_tf.likelihoods import bits_per_dimension
+    from train_tf.files import write_json
+    from train_tf.report import provenance
+
+    images = load_images(config.dataset, config.data_dir)
+    train, validation, test = (
+        scaled(part.images).numpy().reshape(len(part.images), -1)
+        for part in (images.train, images.validation, images.test)
+    )
+    train = np.concatenate([train, validation])
+    figures = {}
+    for components in config.components:
+        pca = PCA(components, svd_solver="covariance_eigh").fit(train)
+        nats = -float(pca.score(test.astype("float64")))
+        bits = bits_per_dimension(nats, images.image_shape, True)
+        figures[str(components)] = {"negative_elbo": nats, "bits_per_dim": bits}
+        print(f"{components:5} latents: -ELBO {nats:.1f} nats, {bits:.3f} bits/dim")
+    out = config.out or Path(f"results/linear_{config.dataset}.json")
+    about = {**provenance(), "images": images.counts}
+    write_json(out, {**about, "negative log-likelihood, by latents": figures})
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(LinearConfig, main))
