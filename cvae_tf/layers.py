@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from cvae_tf.likelihoods import Float32Layer, bound_log_var
+from cvae_tf.likelihoods import LOG_VAR_BOUND, Float32Layer, bound_log_var
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
@@ -62,10 +62,17 @@ class NormalParameters(Float32Layer):
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class BoundLogVar(Float32Layer):
-    """Bounds log variances, in float32."""
+    """Bounds log variances softly, in float32, to between -bound and bound."""
+
+    def __init__(self, bound=LOG_VAR_BOUND, **settings):
+        super().__init__(**settings)
+        self.bound = bound
 
     def call(self, log_var):
-        return bound_log_var(log_var)
+        return bound_log_var(log_var, self.bound)
+
+    def get_config(self):
+        return {**super().get_config(), "bound": self.bound}
 
 
 def with_label_channel(image, label, classes, name="label"):

@@ -135,10 +135,9 @@ class DiscretizedLogistic(Float32Layer):
         return picture
 
 
-def bound_log_var(log_var):
-    """Keep a log variance where its exponential is finite; its gradient is, too."""
-    log_var = ops.cast(log_var, "float32")
-    return LOG_VAR_BOUND * ops.tanh(log_var / LOG_VAR_BOUND)
+def bound_log_var(log_var, bound=LOG_VAR_BOUND):
+    """Keep a log variance within bounds, softly; its gradient stays finite, too."""
+    return bound * ops.tanh(ops.cast(log_var, "float32") / bound)
 
 
 def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):

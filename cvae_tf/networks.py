@@ -19,6 +19,10 @@ from cvae_tf.layers import (
     with_label_channel,
 )
 
+# Where a prior is all too sure, one odd stroke costs thousands of nats, and its
+# gradient drowns all others.
+PRIOR_BOUND = 4.0
+
 
 class Networks(NamedTuple):
     """What a VAE is put together from; `details` is None where there is one level."""
@@ -49,7 +53,8 @@ def compact(
 
     Top-down, style and label make a sketch and a map of features. From the features
     alone comes the prior of the details; their posterior sees the image and its label
-    too (Sonderby et al. 2016, "Ladder variational autoencoders").
+    too (Sonderby et al. 2016, "Ladder variational autoencoders"). The image's label is
+    laid beside it as a channel there.
 
     Args:
         image_shape: (height, width, channels); height and width are multiples of 4.
@@ -69,69 +74,96 @@ def compact(
         details.painter: details, features, where the likelihood has the sketch -> the
             likelihood's outputs.
     """
-    height, width_, channels = image_shape
-    half, quarter = (height // 2, width_ // 2), (height // 4, width_ // 4)
-    image = keras.Input(image_shape, name="image")
-    label = keras.Input((), dtype="int32", name="label")
+    height, across, channels = image_shape
+    half = (height // 2, across // 2, width)
+    return Networks(
+        _style_encoder(image_shape, latents, width),
+        _sketch_decoder(image_shape, classes, latents, width, decoder_label),
+        Details(
+            _details_prior(half, detail_latents),
+            _details_posterior(image_shape, half, classes, detail_latents),
+            _painter(image_shape, half, detail_latents, outputs_per_channel),
+        ),
+    )
 
-    x = convolution(_centred(image, "image"), width, "stem", 5, strides=2)
+
+def _style_encoder(image_shape, latents, width):
+    image = keras.Input(image_shape, name="image")
+    x = layers.Rescaling(2, -1, name="centred")(image)
+    x = convolution(x, width, "stem", 5, strides=2)
     x = residual(convolution(silu(x), 2 * width, "down", strides=2), "block")
     x = layers.Flatten()(silu(convolution(silu(x), width, "narrow")))
     x = silu(layers.Dense(128, name="dense")(x))
     x = layers.Dense(2 * latents, name="style")(x)
-    encoder = keras.Model(image, _normal(x, "style"), name="encoder")
+    return keras.Model(image, NormalParameters(name="normal")(x), name="encoder")
 
+
+def _sketch_decoder(image_shape, classes, latents, width, decoder_label):
+    height, across, channels = image_shape
+    quarter = (height // 4, across // 4, 2 * width)
     style = keras.Input((latents,), name="style")
-    embedding, inputs, x = None, [style], style
+    embedding, inputs, x = None, style, style
     if decoder_label:
+        label = keras.Input((), dtype="int32", name="label")
         embedding = layers.Embedding(classes, 32, name="label_embedding")(label)
         inputs, x = [style, label], layers.Concatenate()([style, embedding])
     x = silu(layers.Dense(128, name="dense_a")(x))
-    x = layers.Dense(math.prod(quarter) * 2 * width, name="dense_b")(x)
-    x = layers.Reshape((*quarter, 2 * width))(x)
+    x = layers.Dense(math.prod(quarter), name="dense_b")(x)
+    x = layers.Reshape(quarter)(x)
     x = residual(residual(x, "block_4_a", embedding), "block_4_b", embedding)
     x = convolution(layers.UpSampling2D()(silu(x)), width, "up_2")
-    made = residual(x, "block_2", embedding)
-    x = silu(_transposed(silu(made), 16, "up_1"))
+    features = residual(x, "block_2", embedding)
+    x = silu(_transposed(silu(features), 16, "up_1"))
     x = convolution(x, channels, "sketch", 5, dtype="float32")
-    decoder = keras.Model(inputs, [x, made], name="decoder")
+    return keras.Model(inputs, [x, features], name="decoder")
 
-    made = keras.Input((*half, width), name="features")
-    x = silu(convolution(silu(made), width, "a"))
+
+def _details_prior(half, detail_latents):
+    features = keras.Input(half, name="features")
+    x = silu(convolution(silu(features), half[-1], "a"))
     x = convolution(x, detail_latents, "b", kernel_initializer="zeros")
-    prior = keras.Model(made, BoundLogVar(name="log_var")(x), name="details_prior")
+    log_var = BoundLogVar(PRIOR_BOUND, name="log_var")(x)
+    return keras.Model(features, log_var, name="details_prior")
 
+
+def _details_posterior(image_shape, half, classes, detail_latents):
+    image = keras.Input(image_shape, name="image")
+    label = keras.Input((), dtype="int32", name="label")
+    features = keras.Input(half, name="features")
     sketch = keras.Input(image_shape, name="sketch")
     x = layers.Subtract(name="missing", dtype="float32")([image, sketch])
     x = with_label_channel(layers.Concatenate()([image, x]), label, classes)
-    x = convolution(x, width, "stem", 5, strides=2)
-    x = layers.Add(name="join")([x, convolution(silu(made), width, "join_features")])
-    x = convolution(silu(residual(x, "block")), 2 * detail_latents, "parameters")
-    posterior = keras.Model(
-        [image, label, made, sketch], _normal(x, "details"), name="details_posterior"
-    )
+    x = convolution(x, half[-1], "stem", 5, strides=2)
+    joined = convolution(silu(features), half[-1], "join_features")
+    x = residual(layers.Add(name="join")([x, joined]), "block")
+    x = convolution(silu(x), 2 * detail_latents, "parameters")
+    parameters = NormalParameters(name="normal")(x)
+    inputs = [image, label, features, sketch]
+    return keras.Model(inputs, parameters, name="details_posterior")
 
+
+def _painter(image_shape, half, detail_latents, outputs_per_channel):
+    channels, width = image_shape[-1], half[-1]
+    details = keras.Input((*half[:2], detail_latents), name="details")
+    features = keras.Input(half, name="features")
+    sketch = keras.Input(image_shape, name="sketch")
     # Without biases nothing comes of nothing: where the details are at their prior's
     # mean, zero, the picture is the sketch.
-    details = keras.Input((*half, detail_latents), name="details")
-    where = keras.Input(image_shape, name="sketch")
+    gate = convolution(silu(features), width, "gate", bias_initializer="ones")
     x = convolution(details, width, "stem", use_bias=False)
-    gate = convolution(silu(made), width, "gate", bias_initializer="ones")
     x = residual(layers.Multiply(name="gated")([x, gate]), "block", use_bias=False)
     x = silu(_transposed(silu(x), 16, "up", use_bias=False))
     exact = {"use_bias": False, "dtype": "float32"}
     change = convolution(x, channels, "paint", 5, **exact)
     straight = _transposed(details, channels, "straight", **exact)
-    x = layers.Add(name="painted", dtype="float32")([where, change, straight])
+    x = layers.Add(name="painted", dtype="float32")([sketch, change, straight])
     if outputs_per_channel > 1:
-        scales = convolution(layers.Concatenate()([details, made]), width, "scales_a")
-        scales = silu(_transposed(silu(scales), 16, "scales_b"))
-        scales = convolution(
-            scales, channels * (outputs_per_channel - 1), "scales", 5, dtype="float32"
-        )
-        x = layers.Concatenate(name="means_scales", dtype="float32")([x, scales])
-    painter = keras.Model([details, made, where], x, name="painter")
-    return Networks(encoder, decoder, Details(prior, posterior, painter))
+        further = channels * (outputs_per_channel - 1)
+        y = convolution(layers.Concatenate()([details, features]), width, "scales_a")
+        y = silu(_transposed(silu(y), 16, "scales_b"))
+        y = convolution(y, further, "scales", 5, dtype="float32")
+        x = layers.Concatenate(name="means_scales", dtype="float32")([x, y])
+    return keras.Model([details, features, sketch], x, name="painter")
 
 
 def resnet18(
@@ -146,6 +178,15 @@ def resnet18(
         As `compact`; encoder: image, label -> mean and log variance; decoder: latents,
         label -> likelihood's outputs.
     """
+    return Networks(
+        _resnet_encoder(image_shape, classes, latents),
+        _resnet_decoder(
+            image_shape, classes, outputs_per_channel, decoder_label, latents
+        ),
+    )
+
+
+def _resnet_encoder(image_shape, classes, latents):
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int32", name="label")
     x = with_label_channel(image, label, classes)
@@ -157,28 +198,27 @@ def resnet18(
     x = layers.GlobalAveragePooling2D()(x)
     mean = layers.Dense(latents, name="mean", dtype="float32")(x)
     log_var = layers.Dense(latents, name="log_var", dtype="float32")(x)
-    _, log_var = NormalParameters(name="bounded")(
-        layers.Concatenate(dtype="float32")([mean, log_var])
-    )
-    encoder = keras.Model([image, label], [mean, log_var], name="encoder")
+    log_var = BoundLogVar(name="bounded")(log_var)
+    return keras.Model([image, label], [mean, log_var], name="encoder")
 
+
+def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, latents):
     height, width, channels = image_shape
     latent = keras.Input((latents,), name="latent")
-    inputs, x = [latent], latent
+    inputs, x = latent, latent
     if decoder_label:
+        label = keras.Input((), dtype="int32", name="label")
         embedding = layers.Embedding(classes, 32, name="label_embedding")(label)
         inputs, x = [latent, label], layers.Concatenate()([latent, embedding])
-    x = layers.Dense(4 * 4 * 512, name="dense")(x)
-    x = layers.Reshape((4, 4, 512))(x)
+    x = layers.Reshape((4, 4, 512))(layers.Dense(4 * 4 * 512, name="dense")(x))
     x = layers.Resizing(-(-height // 8), -(-width // 8), "nearest")(x)
     for stage, (filters, shrunk) in enumerate(((256, 4), (128, 2), (64, 1), (64, 1))):
         size = (-(-height // shrunk), -(-width // shrunk))
         for block in range(2):
-            name = f"stage_{stage + 1}_{block + 1}"
-            x = _basic_block_up(x, filters, size, name)
+            x = _basic_block_up(x, filters, size, f"stage_{stage + 1}_{block + 1}")
     settings = {"use_bias": False, "dtype": "float32"}
     outputs = convolution(x, channels * outputs_per_channel, "pixels", **settings)
-    return Networks(encoder, keras.Model(inputs, outputs, name="decoder"))
+    return keras.Model(inputs, outputs, name="decoder")
 
 
 def label_reader(latents, classes):
@@ -201,14 +241,6 @@ def critic(image_shape, classes, width=32):
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     x = layers.Dense(classes + 1, name="label", dtype="float32")(x)
     return keras.Model(image, x, name="critic")
-
-
-def _centred(image, name):
-    return layers.Rescaling(2, -1, name=f"{name}_centred")(image)
-
-
-def _normal(parameters, name):
-    return NormalParameters(name=f"{name}_normal")(parameters)
 
 
 def _transposed(x, filters, name, **settings):

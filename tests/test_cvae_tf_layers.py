@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.layers import (
+    BoundLogVar,
     NormalParameters,
     SampleNormal,
     ScaleAndShift,
@@ -70,8 +71,9 @@ def test_label_changes_what_a_residual_block_gives():
 
 
 @pytest.mark.parametrize(
-    "layer", [SampleNormal(3), ScaleAndShift(), NormalParameters()]
+    "layer_class", [SampleNormal, ScaleAndShift, NormalParameters, BoundLogVar]
 )
-def test_layers_come_back_from_their_config(layer):
-    again = type(layer).from_config(layer.get_config())
+def test_layers_come_back_from_their_config(layer_class):
+    layer = layer_class(name="mine")
+    again = layer_class.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
