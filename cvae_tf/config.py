@@ -10,7 +10,8 @@ SUITED = {
     "mnist": {"latents": 12, "detail_latents": 4},
     "cifar10": {"latents": 24, "detail_latents": 8},
 }
-BALANCE = {"mnist": (1.0, 50.0, 5.0, 5.0), "cifar10": (4.0, 20.0, 20.0, 5.0)}
+EPOCHS = {"mnist": 10, "cifar10": 20}
+BALANCE = {"mnist": (1.0, 50.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 80.0, 5.0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +46,15 @@ class CVAEOptions:
 class CVAEConfig(RunConfig, CVAEOptions):
     """Train a conditional VAE, which can be told another label than the image's."""
 
-    epochs: int = 15
+    epochs: int | None = None
+    """How often the training sees every image; left out, what suits the images."""
+
     batch_size: int = 100
     learning_rate: float = 1e-3
 
     def __post_init__(self):
+        if self.epochs is None:
+            object.__setattr__(self, "epochs", EPOCHS[self.dataset])
         if self.name is None:
             name = f"cvae_{self.dataset}_{self.network}_{self.likelihood}"
             object.__setattr__(self, "name", name)

@@ -7,7 +7,7 @@ import typing
 
 import pytest
 
-from cvae_tf.config import BALANCE, SUITED, CVAEConfig, CVAEOptions
+from cvae_tf.config import BALANCE, EPOCHS, SUITED, CVAEConfig, CVAEOptions
 from cvae_tf.data import DATASETS
 from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.style import STYLES
@@ -23,6 +23,7 @@ from train_tf.errors import InputError
         ("dataset", STYLES),
         ("dataset", SUITED),
         ("dataset", BALANCE),
+        ("dataset", EPOCHS),
     ],
 )
 def test_allowed_values_are_the_names_there_are(option, names):

@@ -115,10 +115,11 @@ def test_broken_images_stop_the_run_with_a_sentence(tmp_path, small_sets, monkey
         {"likelihood": "bernoulli"},
         {"likelihood": "discretized_logistic", "dataset": "cifar10"},
         {"decoder_label": False},
-        pytest.param({"network": "resnet18"}, marks=pytest.mark.slow),
+        {"network": "resnet18"},
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_each_form_trains_and_exports(change, tmp_path, small_sets):
     change = {"name": "form", "epochs": 1, **change}
     if "network" in change:

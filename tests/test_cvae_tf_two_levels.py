@@ -5,21 +5,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.likelihoods import Gaussian
+from cvae_tf.likelihoods import LIKELIHOODS, Gaussian
 from cvae_tf.networks import compact, critic, label_reader
 from cvae_tf.two_levels import TwoLevelCVAE, distance_from_uniform, surprise
 
 SHAPE, CLASSES = (8, 8, 1), 3
 
 
-def small(**settings):
+def small(likelihood=Gaussian, **settings):
     keras.utils.set_random_seed(0)
     sizes = {"latents": 2, "detail_latents": 1, "width": 4}
-    encoder, decoder, details = compact(SHAPE, CLASSES, **sizes)
+    outputs = likelihood.outputs_per_channel
+    encoder, decoder, details = compact(SHAPE, CLASSES, outputs, **sizes)
     return TwoLevelCVAE(
         encoder,
         decoder,
-        Gaussian(),
+        likelihood(),
         CLASSES,
         details.prior,
         details.posterior,
@@ -98,9 +99,10 @@ def test_two_levels_have_two_rates():
     assert (style.shape, details.shape) == ((2,), (1,))
 
 
-@pytest.mark.parametrize("images", [np.zeros((2, *SHAPE)), np.ones((2, *SHAPE))])
-def test_black_and_white_images_train_to_finite_numbers(images):
-    model = small()
+@pytest.mark.parametrize("likelihood", LIKELIHOODS.values())
+@pytest.mark.parametrize("value", [0, 1])
+def test_black_and_white_images_train_to_finite_numbers(value, likelihood):
+    model, images = small(likelihood), np.full((2, *SHAPE), value)
     model.compile(keras.optimizers.Adam(0.01))
     history = model.fit(images, np.array([0, 1]), epochs=3, verbose=0).history
     assert np.isfinite(history["loss"]).all()
