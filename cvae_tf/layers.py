@@ -52,12 +52,17 @@ class ScaleAndShift(layers.Layer):
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class NormalParameters(Float32Layer):
-    """Splits the last axis into means and bounded log variances, in float32."""
+    """Splits the last axis into means and log variances of posteriors, in float32.
+
+    No variance is above 1. A posterior that is wider than its prior tells nothing of an
+    image, but one odd image can be given one, and its draws would lie where no decoder
+    has ever been: a few such images can cost more nats than all others together.
+    """
 
     def call(self, parameters):
         """(..., 2 * size) gives two tensors of (..., size)."""
-        mean, log_var = ops.split(parameters, 2, axis=-1)
-        return mean, bound_log_var(log_var)
+        mean, log_var = ops.split(ops.cast(parameters, "float32"), 2, axis=-1)
+        return mean, bound_log_var(-ops.softplus(-log_var))
 
 
 @keras.saving.register_keras_serializable("cvae_tf")

@@ -198,8 +198,9 @@ def _resnet_encoder(image_shape, classes, latents):
     x = layers.GlobalAveragePooling2D()(x)
     mean = layers.Dense(latents, name="mean", dtype="float32")(x)
     log_var = layers.Dense(latents, name="log_var", dtype="float32")(x)
-    log_var = BoundLogVar(name="bounded")(log_var)
-    return keras.Model([image, label], [mean, log_var], name="encoder")
+    parameters = layers.Concatenate(name="parameters", dtype="float32")([mean, log_var])
+    parameters = NormalParameters(name="normal")(parameters)
+    return keras.Model([image, label], parameters, name="encoder")
 
 
 def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, latents):

@@ -43,12 +43,11 @@ def test_samples_follow_from_the_seed_and_differ_from_call_to_call():
     assert (first != other(zeros, zeros).numpy()).all()
 
 
-def test_log_variances_stay_finite_at_any_input():
+def test_variances_of_posteriors_are_above_0_and_at_most_1_at_any_input():
     extremes = np.array([[0.5, -1e30], [0.5, -200], [0.5, 200], [0.5, 1e30]], "float32")
     mean, log_var = NormalParameters()(extremes)
     assert (mean.numpy() == 0.5).all()
-    assert (np.abs(log_var.numpy()) <= 12).all()
-    assert np.isfinite(np.exp(log_var.numpy())).all()
+    np.testing.assert_allclose(log_var.numpy()[:, 0], [-12, -12, 0, 0], atol=1e-3)
 
 
 def test_scale_and_shift_starts_as_nothing_and_reaches_every_channel():

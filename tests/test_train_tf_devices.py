@@ -51,8 +51,8 @@ def test_seed_decides_the_first_weights():
 
 def test_training_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
     model = build_unet((64, 64, 3), filters=2, depth=2)
-    devices.check_memory(model, batch_size=2)
+    devices.check_memory([model], batch_size=2)
     free = psutil.virtual_memory()._replace(available=2**20)
     monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
     with pytest.raises(InputError, match="--image-size, --batch-size or --filters"):
-        devices.check_memory(model, batch_size=2)
+        devices.check_memory([model], batch_size=2)
