@@ -55,7 +55,7 @@ def test_likelihood_teaches_the_details_and_not_the_sketch():
 
 def test_each_training_step_changes_each_network():
     model = small(warm_up=1)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     images, labels = batch(32)
     model.fit(images, labels, batch_size=8, verbose=0)  # past what starts at zero
     before = [v.numpy() for v in model.trainable_variables]
@@ -103,14 +103,14 @@ def test_two_levels_have_two_rates():
 @pytest.mark.parametrize("value", [0, 1])
 def test_black_and_white_images_train_to_finite_numbers(value, likelihood):
     model, images = small(likelihood), np.full((2, *SHAPE), value)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     history = model.fit(images, np.array([0, 1]), epochs=3, verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
 
 def test_saved_model_comes_back_with_optimizer_and_settings(tmp_path):
     model = small(balance=(1.0, 2.0, 3.0, 4.0), warm_up=9)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     model.fit(*batch(), verbose=0)
     model.save(tmp_path / "cvae.keras")
     again = keras.saving.load_model(tmp_path / "cvae.keras")
