@@ -11,7 +11,7 @@ SUITED = {
     "cifar10": {"latents": 24, "detail_latents": 8},
 }
 EPOCHS = {"mnist": 10, "cifar10": 20}
-BALANCE = {"mnist": (1.0, 50.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 80.0, 5.0)}
+BALANCE = {"mnist": (1.0, 50.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
 
 
 @dataclasses.dataclass(frozen=True)

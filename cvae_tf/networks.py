@@ -111,10 +111,11 @@ def _sketch_decoder(image_shape, classes, latents, width, decoder_label):
     x = layers.Dense(math.prod(quarter), name="dense_b")(x)
     x = layers.Reshape(quarter)(x)
     x = residual(residual(x, "block_4_a", embedding), "block_4_b", embedding)
-    x = convolution(layers.UpSampling2D()(silu(x)), width, "up_2")
+    x = convolution(_enlarged(silu(x)), width, "up_2")
     features = residual(x, "block_2", embedding)
-    x = silu(_transposed(silu(features), 16, "up_1"))
-    x = convolution(x, channels, "sketch", 5, dtype="float32")
+    x = _enlarged(convolution(silu(features), 16, "narrow"))
+    x = silu(convolution(silu(x), 16, "up_1"))
+    x = convolution(x, channels, "sketch", dtype="float32")
     return keras.Model(inputs, [x, features], name="decoder")
 
 
@@ -231,17 +232,28 @@ def label_reader(latents, classes):
     return keras.Model(style, x, name="label_reader")
 
 
-def critic(image_shape, classes, width=32):
-    """Reads the label from an image; its last answer is: drawn under a wrong label."""
+def critic(image_shape, classes, width=48):
+    """Reads the label from an image; its last answer is: drawn under a wrong label.
+
+    It shrinks by averaging, since the gradient of convolutions with strides is uneven
+    from pixel to pixel, and a decoder that follows it draws a checkerboard.
+    """
     image = keras.Input(image_shape, name="image")
-    x = layers.GaussianNoise(0.05, name="noise")(image)
-    for level, filters in enumerate((width, 2 * width, 4 * width)):
-        name, size = f"level_{level + 1}", 5 if level == 0 else 3
-        x = convolution(x, filters, name, size, strides=2)
-        x = silu(residual(x, f"{name}_block"))
+    x = layers.GaussianNoise(0.1, name="noise")(image)
+    x = layers.Rescaling(4, -2, name="centred")(x)
+    for level, convolutions in enumerate(("a", "ab", "ab")):
+        for part in convolutions:
+            name = f"level_{level + 1}_{part}"
+            x = convolution(x, width * 2**level, name, kernel_initializer="he_normal")
+            x = layers.ReLU()(x)
+        x = layers.AveragePooling2D(2)(x)
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     x = layers.Dense(classes + 1, name="label", dtype="float32")(x)
     return keras.Model(image, x, name="critic")
+
+
+def _enlarged(x):
+    return layers.UpSampling2D(interpolation="bilinear")(x)
 
 
 def _transposed(x, filters, name, **settings):

@@ -10,7 +10,7 @@ from cvae_tf.layers import SampleNormal
 from cvae_tf.likelihoods import Bernoulli, normal_kl
 from cvae_tf.model import CVAE, Level
 
-FAKE = 0.5  # what the critic's surprise at a relabelled sketch counts
+FAKE = 0.1  # what the critic's certainty that drawings are none counts
 
 
 class Balance(NamedTuple):
@@ -102,6 +102,8 @@ class TwoLevelCVAE(CVAE):
         mean = levels[0].mean  # what a relabelled image is drawn from
         styles, wrong = self._styles_to_relabel(style), self._wrong_labels(labels)
         drawn = self._sketch(styles, wrong)
+        read_in_style = self.label_reader(mean)
+        read_in_drawn = self.critic(drawn, training=True)
         recovered, _ = self.encode(drawn, wrong, training=True)
 
         # Details that cost their full price from the start are never taken into use,
@@ -111,8 +113,8 @@ class TwoLevelCVAE(CVAE):
         early = (1 - warmth) * self.beta * normal_kl(*levels[1])
         beside = Balance(
             sketch=self.sketch_likelihood(images, sketch),
-            independence=warmth * distance_from_uniform(self.label_reader(mean)),
-            obedience=warmth * surprise(wrong, self.critic(drawn, training=True)),
+            independence=warmth * distance_from_uniform(read_in_style),
+            obedience=warmth * surprise(wrong, read_in_drawn),
             recovery=tf.reduce_sum(
                 tf.square(recovered - tf.stop_gradient(styles)), axis=-1
             ),
@@ -121,7 +123,12 @@ class TwoLevelCVAE(CVAE):
             weight * tf.reduce_mean(nats)
             for weight, nats in zip(self.balance, beside, strict=True)
         )
-        loss_beside = self._loss_beside(images, labels, mean, drawn)
+        unreal = tf.fill(tf.shape(labels), self.classes)
+        loss_beside = tf.reduce_mean(
+            surprise(labels, read_in_style)
+            + surprise(labels, self.critic(images, training=True))
+            + warmth * FAKE * surprise(unreal, read_in_drawn)
+        )
 
         watching = [
             *self.label_reader.trainable_variables,
@@ -130,15 +137,6 @@ class TwoLevelCVAE(CVAE):
         ids = {id(variable) for variable in watching}
         drawing = [v for v in self.trainable_variables if id(v) not in ids]
         return [(loss, drawing), (loss_beside, watching)], terms
-
-    def _loss_beside(self, images, labels, mean, drawn):
-        """What the label reader and the critic lower; nothing else learns by it."""
-        mean, drawn = tf.stop_gradient(mean), tf.stop_gradient(drawn)
-        unreal = tf.fill(tf.shape(labels), self.classes)
-        read = surprise(labels, self.label_reader(mean))
-        real = surprise(labels, self.critic(images, training=True))
-        fake = surprise(unreal, self.critic(drawn, training=True))
-        return tf.reduce_mean(read + real + FAKE * fake)
 
     def _styles_to_relabel(self, style):
         """Those of the images, but every other one from the prior.
