@@ -114,6 +114,16 @@ def trained_cvae(tmp_path_factory, small_sets):
     return config, results, output.getvalue()
 
 
+@contextlib.contextmanager
+def uncompiled():
+    """Run each operation by itself: for a few steps, quicker than to compile them."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 def tiny_cvae_config(folder, data_dir):
     return CVAEConfig(
         latents=3,

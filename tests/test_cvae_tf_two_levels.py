@@ -1,5 +1,8 @@
 """Two levels: what flows where, and what each training step changes."""
 
+import dataclasses
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import tensorflow as tf
 from cvae_tf.likelihoods import LIKELIHOODS, Gaussian
 from cvae_tf.networks import compact, critic, label_reader
 from cvae_tf.two_levels import TwoLevelCVAE, distance_from_uniform, surprise
+from train_tf.run import Run, fit
 
 SHAPE, CLASSES = (8, 8, 1), 3
 
@@ -62,6 +66,45 @@ def test_each_training_step_changes_each_network():
     model.fit(images, labels, batch_size=8, verbose=0)
     for variable, old in zip(model.trainable_variables, before, strict=True):
         assert (variable.numpy() != old).any(), variable.path
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    run_folder: Path
+    epochs: int = 2
+    patience: int = 0
+    seed: int = 0
+    resume: bool = False
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops a training after its third step, in the second epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations == 3:
+            raise KeyboardInterrupt
+
+
+def train(folder, resume=False, callbacks=()):
+    model = small()
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
+    run = Run(Config(folder, resume=resume), "val_negative_elbo", mode="min")
+
+    def batches(epochs):
+        return tf.data.Dataset.from_tensor_slices(batch(6)).batch(3).repeat(len(epochs))
+
+    fit(model, run, batches, 2, batches(range(1)), list(callbacks))
+    return model, run.history
+
+
+def test_training_that_was_stopped_goes_on_with_the_same_draws(tmp_path):
+    whole, history = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", callbacks=[Stop()])
+    resumed, same = train(tmp_path / "stopped", resume=True)
+    assert same == history and len(history) == 2
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_each_variable_is_lowered_by_one_loss():
