@@ -114,6 +114,17 @@ def trained_cvae(tmp_path_factory, small_sets):
     return config, results, output.getvalue()
 
 
+@dataclasses.dataclass(frozen=True)
+class BareConfig:
+    """What a `train_tf.run.Run` asks of a config."""
+
+    run_folder: Path
+    epochs: int = 3
+    patience: int = 0
+    seed: int = 0
+    resume: bool = False
+
+
 @contextlib.contextmanager
 def uncompiled():
     """Run each operation by itself: for a few steps, quicker than to compile them."""

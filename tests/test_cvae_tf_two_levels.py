@@ -1,12 +1,10 @@
 """Two levels: what flows where, and what each training step changes."""
 
-import dataclasses
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import BareConfig
 
 from cvae_tf.likelihoods import LIKELIHOODS, Gaussian
 from cvae_tf.networks import compact, critic, label_reader
@@ -68,15 +66,6 @@ def test_each_training_step_changes_each_network():
         assert (variable.numpy() != old).any(), variable.path
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    run_folder: Path
-    epochs: int = 2
-    patience: int = 0
-    seed: int = 0
-    resume: bool = False
-
-
 class Stop(keras.callbacks.Callback):
     """Stops a training after its third step, in the second epoch."""
 
@@ -88,7 +77,9 @@ class Stop(keras.callbacks.Callback):
 def train(folder, resume=False, callbacks=()):
     model = small()
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
-    run = Run(Config(folder, resume=resume), "val_negative_elbo", mode="min")
+    run = Run(
+        BareConfig(folder, epochs=2, resume=resume), "val_negative_elbo", mode="min"
+    )
 
     def batches(epochs):
         return tf.data.Dataset.from_tensor_slices(batch(6)).batch(3).repeat(len(epochs))

@@ -1,6 +1,5 @@
 """A run: goes on as if it had not been stopped, and overwrites nothing."""
 
-import dataclasses
 import json
 import math
 import os
@@ -14,26 +13,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, BareConfig
 
 from train_tf.errors import InputError
 from train_tf.run import Run, fit
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    run_folder: object
-    epochs: int = 3
-    patience: int = 0
-    seed: int = 0
-    resume: bool = False
 
 
 class Task:
     """A small network with dropout and data that an epoch's number decides."""
 
     def __init__(self, folder, **options):
-        self.config = Config(folder / "run", **options)
+        self.config = BareConfig(folder / "run", **options)
         keras.utils.set_random_seed(7)
         self.model = keras.Sequential(
             [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
