@@ -26,20 +26,23 @@ def draw_stacked(path, images, pictures, titles):
         titles: one a picture.
     """
     side = int(np.ceil(np.sqrt(len(images))))
-    figure = plt.figure(figsize=(2.2 * side + 0.6, 1.25 * side + 0.6))
+    inches = max(side, 2)  # room for the titles, however few there are
+    height = 1.25 * inches + 0.6
+    figure = plt.figure(figsize=(2.3 * inches + 0.6, height))
     halves = figure.subfigures(1, 2)
     for half, shown, title in zip(
         halves, (pictures, images), ("sent with a wrong label", "images"), strict=True
     ):
         half.suptitle(title, fontsize=11)
-        axes = half.subplots(
-            side, side, squeeze=False, gridspec_kw={"hspace": 0.35, "wspace": 0.1}
-        )
+        axes = half.subplots(side, side, squeeze=False)
+        half.subplots_adjust(0.02, 0.01, 0.98, 1 - 0.6 / height, 0.1, 0.25)
         for number, axis in enumerate(axes.flat):
             axis.axis("off")
             if number < len(shown):
                 _show(axis, shown[number])
-                axis.set_title(titles[number] if shown is pictures else "", fontsize=7)
+                axis.set_title(
+                    titles[number] if shown is pictures else "", fontsize=6.5
+                )
     _save(figure, path)
 
 
