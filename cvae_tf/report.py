@@ -26,9 +26,9 @@ def draw_stacked(path, images, pictures, titles):
         titles: one a picture.
     """
     side = int(np.ceil(np.sqrt(len(images))))
-    inches = max(side, 2)  # room for the titles, however few there are
-    height = 1.25 * inches + 0.6
-    figure = plt.figure(figsize=(2.3 * inches + 0.6, height))
+    cells = max(side, 2)  # room for the titles, however few there are
+    height = 1.25 * cells + 0.6
+    figure = plt.figure(figsize=(2.3 * cells + 0.6, height))
     halves = figure.subfigures(1, 2)
     for half, shown, title in zip(
         halves, (pictures, images), ("sent with a wrong label", "images"), strict=True
