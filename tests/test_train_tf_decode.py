@@ -1,0 +1,92 @@
+"""Bytes decoded inside a graph are the picture that Pillow opens, or are refused."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from test_train_tf_pictures import COLOUR, GREY, as_mode
+
+from train_tf.decode import MAX_PIXELS, decode_picture
+from train_tf.pictures import read_picture
+
+decode = tf.function(decode_picture, input_signature=[tf.TensorSpec((), tf.string)])
+HALF = np.dstack([COLOUR, GREY])
+PICTURES = {
+    "jpg": as_mode("RGB"),
+    "grey.jpg": as_mode("L", GREY),
+    "png": as_mode("RGB"),
+    "grey.png": as_mode("L", GREY),
+    "grey_alpha.png": as_mode("LA", HALF),
+    "rgba.png": Image.fromarray(HALF),
+    "palette.png": as_mode("P"),
+    "one_bit.png": as_mode("1"),
+    "clear_colour.png": as_mode("RGB"),
+    "grey16.png": Image.fromarray(GREY.astype("uint16") * 250),
+    "bmp": as_mode("RGB"),
+    "grey.bmp": as_mode("L", GREY),
+    "palette.bmp": as_mode("P"),
+    "gif": as_mode("RGB"),
+    "grey.gif": as_mode("L", GREY),
+}
+ROUNDED = {"grey_alpha.png", "rgba.png"}  # the last bit, where colours are mixed
+
+
+def saved(picture, name, **settings):
+    file = io.BytesIO()
+    picture.save(file, {"jpg": "jpeg"}.get(name, name), **settings)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_graph_decodes_what_pillow_opens(name, tmp_path):
+    settings = (
+        {"transparency": tuple(COLOUR[5, 7].tolist())}
+        if name == "clear_colour.png"
+        else {}
+    )
+    contents = saved(PICTURES[name], name.split(".")[-1], **settings)
+    (tmp_path / "x").write_bytes(contents)
+    wanted, seen = read_picture(tmp_path / "x"), decode(contents).numpy()
+    assert (seen.shape, seen.dtype) == (wanted.shape, np.uint8)
+    apart = np.abs(seen.astype(int) - wanted)
+    assert apart.max() <= (name in ROUNDED)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpeg_is_turned_as_the_camera_noted(orientation, order, tmp_path):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[271], exif[274], exif[305] = "a camera", orientation, "a program"
+    contents = saved(as_mode("RGB"), "jpg", exif=exif)
+    (tmp_path / "x").write_bytes(contents)
+    np.testing.assert_array_equal(decode(contents), read_picture(tmp_path / "x"))
+
+
+def test_animation_shows_its_first_frame():
+    frames = [Image.fromarray(np.full((5, 7), grey, "uint8")) for grey in (10, 200)]
+    contents = saved(frames[0], "gif", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decode(contents), np.full((5, 7, 3), 10))
+
+
+@pytest.mark.parametrize("name", ["jpg", "png", "bmp", "gif"])
+def test_broken_files_are_refused(name):
+    contents = saved(as_mode("RGB"), name)
+    for cut in (1, 3, 12, 30, len(contents) // 2):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(contents[:cut])
+
+
+@pytest.mark.parametrize("contents", [b"", b"hello", b"II*\0" + 99 * b"\0"])
+def test_other_bytes_are_refused_by_the_kinds_that_are_expected(contents):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG, PNG, BMP or GIF"):
+        decode(contents)
+
+
+@pytest.mark.parametrize("name", ["jpg", "png", "bmp", "gif"])
+def test_picture_of_too_many_pixels_is_refused_before_it_is_decoded(name):
+    contents = saved(Image.new("1", (7100, 7100)).convert("L"), name)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{MAX_PIXELS:,} pixels"):
+        decode(contents)
