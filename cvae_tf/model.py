@@ -133,19 +133,25 @@ class CVAE(keras.Model):
         mean, _ = self.encode(images, labels)
         return self.picture(mean, labels)
 
-    def generate(self, labels, seed=0):
+    def generate(self, labels, seeds=0):
         """Pictures of labels, drawn from the prior.
 
         Args:
             labels: (batch,) or (batch, 1).
-            seed: a whole number; the same gives the same pictures.
+            seeds: a whole number for each label, (batch,), or one for all. A label and
+                its seed give the same picture, whatever else is in the batch; a seed
+                gives pictures of the same latents, whatever the label.
 
         Returns:
             As `relabel`.
         """
         labels = self.check_labels(labels)
-        shape = (tf.shape(labels)[0], self.latents)
-        latents = tf.random.stateless_normal(shape, tf.stack([seed, 0]))
+        seeds = tf.broadcast_to(tf.cast(seeds, tf.int32), tf.shape(labels))
+        latents = tf.map_fn(
+            lambda seed: tf.random.stateless_normal((self.latents,), [seed, 0]),
+            seeds,
+            fn_output_signature=tf.float32,
+        )
         return self.picture(latents, labels)
 
     def picture(self, latents, labels):

@@ -16,7 +16,7 @@ from cvae_tf.wrong_label import draw_wrong_labels, first_of_each, under_all_labe
 from train_tf import devices
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
-from train_tf.export import export
+from train_tf.export import Signature, export, within
 from train_tf.files import write_json
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
@@ -142,15 +142,17 @@ def export_cvae(model, config, images):
         served = build(config, shape, classes)
     served.set_weights(model.get_weights())
 
+    def relabel(image, label):
+        return {"image": served.relabel(within("image", image, 0, 1), label)}
+
     def encode(image, label):
-        mean, log_var = served.encode(*served.check(image, label))
+        mean, log_var = served.encode(
+            *served.check(within("image", image, 0, 1), label)
+        )
         return {"latent_mean": mean, "latent_log_var": log_var}
 
     def decode(latent, label):
-        return {"image": served.picture(latent, served.check_labels(label))}
-
-    def relabel(image, label):
-        return {"image": served.relabel(image, label)}
+        return {"image": served.picture(within("latent", latent), label)}
 
     def generate(label, seed):
         return {"image": served.generate(label, seed)}
@@ -159,22 +161,22 @@ def export_cvae(model, config, images):
         "image": tf.TensorSpec((None, *shape), tf.float32, "image"),
         "latent": tf.TensorSpec((None, served.latents), tf.float32, "latent"),
         "label": tf.TensorSpec((None,), tf.int32, "label"),
-        "seed": tf.TensorSpec((), tf.int32, "seed"),
+        "seed": tf.TensorSpec((None,), tf.int32, "seed"),
     }
-    first = slice(len(images.class_names))
     examples = {
-        "image": data.scaled(images.test.images[first]).numpy(),
+        "image": data.scaled(images.test.images[:classes]).numpy(),
         "latent": np.zeros((classes, served.latents), "float32"),
-        "label": images.test.labels[first],
-        "seed": np.int32(1),
+        "label": np.arange(classes, dtype="int32"),
+        "seed": np.arange(classes, dtype="int32"),
     }
 
     def signature(function, *names):
-        given = [examples[name] for name in names]
-        return served, function, {name: specs[name] for name in names}, given
+        taken = {name: specs[name] for name in names}
+        return Signature(function, taken, [examples[name] for name in names])
 
     place, _ = export(
         config.saved_models_dir / config.name,
+        served,
         {
             "serving_default": signature(relabel, "image", "label"),
             "encode": signature(encode, "image", "label"),
@@ -185,6 +187,7 @@ def export_cvae(model, config, images):
             "kind": "CVAE",
             "dataset": config.dataset,
             "image_shape": shape,
+            "latents": served.latents,
             "class_names": images.class_names,
         },
     )
@@ -238,7 +241,7 @@ def _watchers(run, images, steps):
 def samples(model, classes):
     """Pictures drawn of each class: (rows, classes, height, width, channels)."""
     labels = np.tile(np.arange(classes, dtype="int32"), SAMPLES)
-    pictures = model.generate(labels, seed=0).numpy()
+    pictures = model.generate(labels, np.arange(SAMPLES * classes)).numpy()
     return pictures.reshape(SAMPLES, classes, *pictures.shape[1:])
 
 

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from train_tf.errors import InputError
-from train_tf.export import export, next_version
+from train_tf.export import Signature, export, next_version
 
 
 def doubling(wrong=0.0):
-    """A model, a function, its spec and an example, as `export` takes them."""
+    """A model and its signatures, as `export` takes them."""
     image = keras.Input((None, None, 1), name="image")
     model = keras.Model(image, keras.layers.Rescaling(2.0)(image))
     calls = []
@@ -23,24 +23,25 @@ def doubling(wrong=0.0):
         return {"doubled": model(image) + (wrong if in_graph else 0.0)}
 
     spec = {"image": tf.TensorSpec((None, None, None, 1), tf.float32, "image")}
-    return {"serving_default": (model, double, spec, [np.ones((2, 3, 4, 1), "f")])}
+    example = [np.ones((2, 3, 4, 1), "f")]
+    return model, {"serving_default": Signature(double, spec, example)}
 
 
 def test_versions_count_up_and_stay_untouched(tmp_path):
     folder = tmp_path / "name"
-    first, difference = export(folder, doubling(), {"classes": 3})
+    first, difference = export(folder, *doubling(), {"classes": 3})
     assert (first, difference) == (folder / "1", 0)
     before = (first / "saved_model.pb").read_bytes()
     (folder / "7").mkdir()
     (folder / "notes").mkdir()
-    second, _ = export(folder, doubling(), {})
+    second, _ = export(folder, *doubling(), {})
     assert second == folder / "8"
     assert (first / "saved_model.pb").read_bytes() == before
     assert {path.name for path in folder.iterdir()} == {"1", "7", "8", "notes"}
 
 
 def test_saved_model_has_documented_names_and_any_batch(tmp_path):
-    place, _ = export(tmp_path / "name", doubling(), {"classes": 3})
+    place, _ = export(tmp_path / "name", *doubling(), {"classes": 3})
     signature = tf.saved_model.load(str(place)).signatures["serving_default"]
     assert set(signature.structured_input_signature[1]) == {"image"}
     for batch in (1, 3):
@@ -55,7 +56,7 @@ def test_saved_model_has_documented_names_and_any_batch(tmp_path):
 @pytest.mark.parametrize("wrong", [0.1, float("nan")])
 def test_saved_model_that_answers_otherwise_is_not_kept(wrong, tmp_path):
     with pytest.raises(InputError, match="differs from the model"):
-        export(tmp_path / "name", doubling(wrong), {})
+        export(tmp_path / "name", *doubling(wrong), {})
     assert not list((tmp_path / "name").iterdir())
 
 

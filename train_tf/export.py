@@ -1,24 +1,47 @@
 """SavedModels in the layout of TensorFlow Serving: <name>/<version>/."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from train_tf.errors import InputError
 from train_tf.files import write_json, written_beside
 
+WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
+TOLERANCE = 1e-5
 
-def export(folder, signatures, description):
+
+class Signature(NamedTuple):
+    """A request that a SavedModel answers.
+
+    function: takes tensors of the specs, in their order, and gives a dict of outputs,
+        all with the batch as their first axis.
+    specs: a `tf.TensorSpec` for each input, by its documented name.
+    examples: an array for each spec, to compare on and to warm up with.
+    """
+
+    function: Callable
+    specs: dict
+    examples: list
+
+
+def export(folder, model, signatures, description):
     """Write the next version of a SavedModel, reload it and compare.
+
+    The first row of each signature's examples becomes a request that TensorFlow Serving
+    replays before it takes others.
 
     Args:
         folder: saved_models/<name>; the version becomes the highest there plus one.
-        signatures: name to (model, function, specs, examples). The function takes
-            tensors of the specs, a dict of `tf.TensorSpec`s with the documented names,
-            and gives a dict of outputs; examples are arrays to compare on.
+        model: the Keras model whose weights the signatures' functions use.
+        signatures: name to `Signature`.
         description: what a client needs to know; goes to assets.extra/model.json.
 
     Returns:
@@ -30,18 +53,22 @@ def export(folder, signatures, description):
     """
     place = Path(folder) / str(next_version(folder))
     archive = keras.export.ExportArchive()
-    for name, (model, function, specs, _) in signatures.items():
-        archive.track(model)
-        archive.add_endpoint(name, function, list(specs.values()))
+    archive.track(model)
+    for name, signature in signatures.items():
+        archive.add_endpoint(name, signature.function, list(signature.specs.values()))
     with written_beside(place) as beside:
         archive.write_out(str(beside), verbose=False)
-        write_json(beside / "assets.extra" / "model.json", description)
+        extra = beside / "assets.extra"
+        write_json(extra / "model.json", description)
+        with tf.io.TFRecordWriter(str(extra / WARM_UP)) as writer:
+            for name, signature in signatures.items():
+                writer.write(_request(place.parent.name, name, signature))
         loaded = tf.saved_model.load(str(beside))
         difference = max(
-            _difference(loaded.signatures[name], function, specs, examples)
-            for name, (_, function, specs, examples) in signatures.items()
+            _difference(loaded.signatures[name], signature)
+            for name, signature in signatures.items()
         )
-        if not difference < 1e-4:
+        if not difference < TOLERANCE:
             raise InputError(
                 f"The SavedModel for {place} differs from the model by "
                 f"{difference:.2g} on the same pictures; it was not kept."
@@ -63,11 +90,7 @@ def load(model, kind):
     Raises:
         InputError: if there is no such SavedModel in that folder.
     """
-    folder = Path(model)
-    if not folder.is_dir():
-        raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
-    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
-    folder = max(versions, key=lambda path: int(path.name), default=folder)
+    folder = newest_version(model)
     try:
         about = json.loads((folder / "assets.extra" / "model.json").read_text())
         if about["kind"] != kind:
@@ -79,16 +102,57 @@ def load(model, kind):
         ) from error
 
 
+def newest_version(model):
+    """The folder of a name's highest version, or of the version that it is.
+
+    Raises:
+        InputError: if there is no such folder.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
+    versions = [path for path in folder.iterdir() if path.name.isdecimal()]
+    return max(versions, key=lambda path: int(path.name), default=folder)
+
+
 def next_version(folder):
     """The highest version in saved_models/<name> plus one; 1 if there is none."""
     versions = (path.name for path in Path(folder).glob("*") if path.is_dir())
     return max((int(name) for name in versions if name.isdecimal()), default=0) + 1
 
 
-def _difference(signature, function, specs, examples):
-    expected = function(*(tf.constant(example) for example in examples))
-    given = dict(zip(specs, map(tf.constant, examples), strict=True))
-    answers = signature(**given)
+def within(name, values, lowest=tf.float32.min, highest=tf.float32.max):
+    """An input of a signature, refused inside the graph where it is out of range.
+
+    Args:
+        name: of the input, for the message.
+        values: a float tensor; NaN is in no range.
+        lowest, highest: the range.
+
+    Returns:
+        The values.
+    """
+    fits = tf.reduce_all((values >= lowest) & (values <= highest))
+    received = [tf.reduce_min(values), "to", tf.reduce_max(values)]
+    expected = f"Expected {name} from {lowest:g} to {highest:g}. Received:"
+    tf.debugging.Assert(fits, [expected, *received])
+    return values
+
+
+def _request(model, signature_name, signature):
+    request = PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature_name
+    for name, example in zip(signature.specs, signature.examples, strict=True):
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(example[:1]))
+    log = PredictionLog(predict_log=PredictLog(request=request))
+    return log.SerializeToString()
+
+
+def _difference(loaded, signature):
+    given = [tf.constant(example) for example in signature.examples]
+    expected = signature.function(*given)
+    answers = loaded(**dict(zip(signature.specs, given, strict=True)))
     return max(
         float(np.abs(answers[name].numpy() - value.numpy()).max())
         for name, value in expected.items()

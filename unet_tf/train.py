@@ -10,7 +10,8 @@ import tensorflow as tf
 from train_tf import devices
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
-from train_tf.export import export
+from train_tf.decode import decode_picture
+from train_tf.export import Signature, export, within
 from train_tf.files import write_json
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
@@ -118,27 +119,53 @@ def compile_model(model, config, steps, class_names):
 
 
 def export_unet(model, config, photographs):
-    """Export a UNet for photographs of any size, in float32; see `train_tf.export`."""
-    classes = len(photographs.class_names)
+    """Export a UNet in float32; see `train_tf.export`.
+
+    Its signatures: `serving_default` (image of any size -> probabilities, mask) and
+    `encoded` (image_bytes, of picture files -> the same at the network's own size, and
+    original_size, height and width as a person sees the picture).
+    """
+    classes, size = len(photographs.class_names), config.image_size
     with devices.float32():
         served = build(config, (None, None, 3), classes)
     served.set_weights(model.get_weights())
 
     def segment(image):
-        logits = served(image, training=False)
+        logits = served(within("image", image, 0, 1), training=False)
         return {
             "probabilities": tf.nn.softmax(logits),
             "mask": tf.cast(tf.argmax(logits, -1), tf.uint8),
         }
 
-    images = photographs.test.photos[:SHOWN].astype("float32") / 255
-    spec = {"image": tf.TensorSpec((None, None, None, 3), tf.float32, "image")}
+    def prepare(contents):
+        photo = decode_picture(contents)
+        return data.resize_photo(photo, size), tf.shape(photo)[:2]
+
+    def segment_encoded(image_bytes):
+        specs = (
+            tf.TensorSpec((size, size, 3), tf.uint8),
+            tf.TensorSpec((2,), tf.int32),
+        )
+        photos, sizes = tf.map_fn(prepare, image_bytes, fn_output_signature=specs)
+        image = tf.cast(photos, tf.float32) / 255
+        return {**segment(image), "original_size": sizes}
+
+    photos = photographs.test.photos[:SHOWN]
+    files = np.array([tf.io.encode_png(photo).numpy() for photo in photos], object)
+    image = tf.TensorSpec((None, None, None, 3), tf.float32, "image")
+    contents = tf.TensorSpec((None,), tf.string, "image_bytes")
     place, _ = export(
         config.saved_models_dir / config.name,
-        {"serving_default": (served, segment, spec, [images])},
+        served,
+        {
+            "serving_default": Signature(
+                segment, {"image": image}, [photos.astype("float32") / 255]
+            ),
+            "encoded": Signature(segment_encoded, {"image_bytes": contents}, [files]),
+        },
         {
             "kind": "UNet",
-            "image_size": config.image_size,
+            "image_size": size,
             "class_names": photographs.class_names,
             "colours": photographs.colours,
         },

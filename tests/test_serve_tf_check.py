@@ -1,0 +1,84 @@
+"""Every export keeps its promises before the loader of TensorFlow Serving."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, tiny_config
+
+from serve_tf.check import check_saved_model
+from serve_tf.server import Server
+from train_tf.errors import InputError
+from unet_tf.data import load_photographs
+from unet_tf.train import build, export_unet
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return load_photographs(tiny_config(tmp_path_factory.mktemp("photographs")))
+
+
+def kept(folder):
+    """What each check saw; fails where a promise is not kept."""
+    seen = list(check_saved_model(folder))
+    assert [said for kept, said in seen if not kept] == []
+    return "\n".join(said for _, said in seen)
+
+
+@pytest.mark.parametrize("up", ["transpose", "upsample"])
+@pytest.mark.parametrize("down", ["maxpool", "strided"])
+def test_unets_keep_their_promises(down, up, tiny, photographs):
+    config = dataclasses.replace(tiny, down=down, up=up, name="unet")
+    model = build(config, (32, 32, 3), 3)
+    folder = export_unet(model, config, photographs)
+    seen = kept(folder)
+    assert "signatures encoded, serving_default" in seen
+    assert "8 requests with a broken row refused" in seen
+
+    photos = photographs.test.photos[:3]
+    files = np.array([tf.io.encode_png(photo).numpy() for photo in photos], object)
+    image = photos.astype("float32") / 255
+    expected = keras.ops.softmax(model.predict(image, verbose=0))
+    with Server(folder) as server:
+        floats = server.ask("serving_default", {"image": image})
+        encoded = server.ask("encoded", {"image_bytes": files})
+    np.testing.assert_allclose(floats["probabilities"], expected, atol=1e-5)
+    np.testing.assert_array_equal(floats["mask"], expected.numpy().argmax(-1))
+    np.testing.assert_array_equal(encoded["mask"], floats["mask"])
+    np.testing.assert_array_equal(encoded["original_size"], [[32, 32]] * 3)
+
+
+def test_vae_keeps_its_promises(trained_cvae):
+    seen = kept(trained_cvae[1]["saved_model"])
+    assert "signatures decode, encode, generate, serving_default" in seen
+
+
+PUBLISHED = sorted(ROOT.glob("saved_models/*/*/saved_model.pb"))
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.parents[1].name)
+def test_published_models_keep_their_promises(file):
+    kept(file.parent)
+
+
+def test_broken_promises_are_seen(trained_cvae, tmp_path):
+    folder = tmp_path / "name" / "1"
+    shutil.copytree(trained_cvae[1]["saved_model"], folder)
+    description = folder / "assets.extra" / "model.json"
+    about = json.loads(description.read_text())
+    description.write_text(json.dumps(about | {"class_names": ["a", "b"]}))
+    seen = list(check_saved_model(folder))
+    assert [said for kept, said in seen if not kept] == [
+        "Expected 'Expected labels from 0 to 1' of serving_default. Received: "
+    ]
+
+
+def test_what_is_no_saved_model_is_named(tmp_path):
+    with pytest.raises(InputError, match=str(tmp_path)):
+        list(check_saved_model(tmp_path))
+    with pytest.raises(InputError, match="Could not find SavedModel"):
+        Server(tmp_path)
