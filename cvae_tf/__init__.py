@@ -7,7 +7,7 @@ import importlib
 
 _PLACES = {
     "CVAE": "model",
-    "TwoLevelCVAE": "two_levels",
+    "LadderCVAE": "ladder",
     "LIKELIHOODS": "likelihoods",
     "Bernoulli": "likelihoods",
     "DiscretizedLogistic": "likelihoods",

@@ -8,7 +8,7 @@ from train_tf.errors import InputError
 
 SUITED = {
     "mnist": {"latents": 12, "detail_latents": 4},
-    "cifar10": {"latents": 24, "detail_latents": 8},
+    "cifar10": {"latents": 24, "detail_latents": 12},
 }
 EPOCHS = {"mnist": 9, "cifar10": 15}
 BALANCE = {"mnist": (1.0, 50.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
@@ -22,7 +22,7 @@ class CVAEOptions:
     """Which images."""
 
     network: Literal["compact", "resnet18"] = "compact"
-    """Two levels of latents in about a million weights, or one level in 20 million."""
+    """A ladder of latents in about a million weights, or one level in 20 million."""
 
     likelihood: Literal["gaussian", "bernoulli", "discretized_logistic"] = "gaussian"
     """How far an image is from what the decoder says: one scale for all pixels, a coin
@@ -35,8 +35,8 @@ class CVAEOptions:
     """Numbers of style; left out, what suits the images and the network."""
 
     detail_latents: int | None = None
-    """Numbers of detail at each place of half the image's size; left out, what suits
-    the images. Only --network compact has them."""
+    """Numbers of detail at each place of a map; left out, what suits the images. Only
+    --network compact has them."""
 
     beta: float = 1.0
     """What a nat of rate costs, in nats of distortion."""
@@ -71,5 +71,5 @@ class CVAEConfig(RunConfig, CVAEOptions):
 
     @property
     def balance(self):
-        """As `cvae_tf.two_levels.Balance`."""
+        """As `cvae_tf.ladder.Balance`."""
         return BALANCE[self.dataset] if self.decoder_label else (1.0, 0.0, 0.0, 0.0)

@@ -1,5 +1,8 @@
 """The parts the networks are put together from: labels, sampling, residual blocks."""
 
+import itertools
+import math
+
 import keras
 from keras import layers, ops
 
@@ -78,6 +81,38 @@ class BoundLogVar(Float32Layer):
 
     def get_config(self):
         return {**super().get_config(), "bound": self.bound}
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class CosineTransform(keras.initializers.Initializer):
+    """Starts a convolution as a cosine transform of patches (Ahmed et al. 1974).
+
+    Patches have height, width and channels; the latents are their lowest frequencies,
+    each patch of length `gain`. A transposed convolution that starts so, with one over
+    the gain, is the way back.
+    """
+
+    def __init__(self, gain=1.0):
+        self.gain = gain
+
+    def __call__(self, shape, dtype=None):
+        *sizes, latents = shape  # of a transposed convolution, too
+        places = list(itertools.product(*map(range, sizes)))
+        frequencies = sorted(places, key=lambda f: (f[0] + f[1], f))[:latents]
+        kernel = [
+            [self.gain * math.prod(map(_cosine, place, f, sizes)) for f in frequencies]
+            for place in places
+        ]
+        kernel = ops.reshape(ops.convert_to_tensor(kernel, dtype), (*sizes, -1))
+        return ops.pad(kernel, [(0, 0)] * 3 + [(0, latents - kernel.shape[-1])])
+
+    def get_config(self):
+        return {"gain": self.gain}
+
+
+def _cosine(place, frequency, size):
+    height = math.sqrt((2 if frequency else 1) / size)
+    return height * math.cos(math.pi * (place + 0.5) * frequency / size)
 
 
 def with_label_channel(image, label, classes, name="label"):

@@ -22,8 +22,27 @@ class Float32Layer(layers.Layer):
         super().__init__(**{**settings, "dtype": "float32"})
 
 
+class Likelihood(Float32Layer):
+    """What all have in common; the outputs begin with the location of each pixel."""
+
+    outputs_per_channel = 1
+
+    def mean(self, outputs):
+        """The picture that the outputs stand for, in [0, 1]."""
+        location = ops.split(outputs, self.outputs_per_channel, axis=-1)[0]
+        return self.picture(location)
+
+    def picture(self, location):
+        """The picture that is at a location, in [0, 1]."""
+        return ops.clip(location, 0, 1)
+
+    def locate(self, picture):
+        """The location of a picture; the inverse of `picture`."""
+        return picture
+
+
 @keras.saving.register_keras_serializable("cvae_tf")
-class Gaussian(Float32Layer):
+class Gaussian(Likelihood):
     """A normal density around the outputs, with one scale for all pixels.
 
     The scale is not learnt by gradient: its optimum has a closed form, the root mean
@@ -34,7 +53,6 @@ class Gaussian(Float32Layer):
     -log p = D/2 log(2 pi v) + sum (x - output)^2 / (2 v), D pixels times channels.
     """
 
-    outputs_per_channel = 1
     is_density = True
 
     def build(self, *_):
@@ -59,23 +77,14 @@ class Gaussian(Float32Layer):
             + ops.sum(squares, axis=(1, 2, 3)) / variance
         )
 
-    def mean(self, outputs):
-        """The picture that the outputs stand for, in [0, 1]."""
-        return ops.clip(outputs, 0, 1)
-
-    def locate(self, picture):
-        """Where the outputs stand for a picture; the inverse of `mean`."""
-        return picture
-
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class Bernoulli(Float32Layer):
+class Bernoulli(Likelihood):
     """A coin for each pixel, whose share of heads is the sigmoid of the output.
 
     Pixels in [0, 1] are taken as shares too: -log p is the cross-entropy.
     """
 
-    outputs_per_channel = 1
     is_density = False
 
     def call(self, images, outputs, training=False):
@@ -83,18 +92,16 @@ class Bernoulli(Float32Layer):
         entropy = ops.softplus(outputs) - images * outputs
         return ops.sum(entropy, axis=(1, 2, 3))
 
-    def mean(self, outputs):
-        """The picture that the outputs stand for, in [0, 1]."""
-        return ops.sigmoid(outputs)
+    def picture(self, location):
+        return ops.sigmoid(location)
 
     def locate(self, picture):
-        """Where the outputs stand for a picture; the inverse of `mean`."""
         picture = ops.clip(picture, 1e-6, 1 - 1e-6)
         return ops.log(picture) - ops.log1p(-picture)
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class DiscretizedLogistic(Float32Layer):
+class DiscretizedLogistic(Likelihood):
     """A probability of each of the 256 values of an 8-bit pixel.
 
     The mass that a logistic density leaves within half a step of the pixel's value; the
@@ -124,15 +131,6 @@ class DiscretizedLogistic(Float32Layer):
             ops.where(images > 1 - 1 / 510, -ops.softplus(lower), between),
         )
         return -ops.sum(log_mass, axis=(1, 2, 3))
-
-    def mean(self, outputs):
-        """The picture that the outputs stand for, in [0, 1]."""
-        means, _ = ops.split(outputs, 2, axis=-1)
-        return ops.clip(means, 0, 1)
-
-    def locate(self, picture):
-        """Where the means of the outputs stand for a picture."""
-        return picture
 
 
 def bound_log_var(log_var, bound=LOG_VAR_BOUND):

@@ -43,6 +43,8 @@ class CVAE(keras.Model):
         seed: what the draws of latents follow from.
     """
 
+    parts = ("encoder", "decoder", "likelihood")  # what is saved with the settings
+
     def __init__(
         self, encoder, decoder, likelihood, classes, beta=1.0, seed=0, **settings
     ):
@@ -248,24 +250,18 @@ class CVAE(keras.Model):
         return [v for v in self.variables if v.name == "seed_generator_state"]
 
     def get_config(self):
-        parts = ("encoder", "decoder", "likelihood")
-        return {
-            **super().get_config(),
-            **{
-                part: keras.saving.serialize_keras_object(getattr(self, part))
-                for part in parts
-            },
-            "classes": self.classes,
-            "beta": self.beta,
-            "seed": self.seed,
+        settings = {name: getattr(self, name) for name in ("classes", "beta", "seed")}
+        parts = {
+            part: keras.saving.serialize_keras_object(getattr(self, part))
+            for part in self.parts
         }
+        return {**super().get_config(), **settings, **parts}
 
     @classmethod
     def from_config(cls, config):
         parts = {
-            name: keras.saving.deserialize_keras_object(value)
-            for name, value in config.items()
-            if isinstance(value, dict) and "class_name" in value
+            part: keras.saving.deserialize_keras_object(config[part])
+            for part in cls.parts
         }
         return cls(**{**config, **parts})
 

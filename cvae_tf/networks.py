@@ -1,7 +1,7 @@
 """Encoders and decoders, as functional models, that a conditional VAE is handed.
 
-`compact` has two levels of latents: a few numbers of style, which know nothing of the
-label, and a map of details. `resnet18` has one level, and 20 million weights.
+`compact` is a ladder of latents: a few numbers of style, which know nothing of the
+label, and below them maps of details. `resnet18` has one level, and 20 million weights.
 """
 
 import math
@@ -12,6 +12,7 @@ from keras import layers
 
 from cvae_tf.layers import (
     BoundLogVar,
+    CosineTransform,
     NormalParameters,
     convolution,
     residual,
@@ -24,20 +25,32 @@ from cvae_tf.layers import (
 PRIOR_BOUND = 4.0
 
 
-class Networks(NamedTuple):
-    """What a VAE is put together from; `details` is None where there is one level."""
-
-    encoder: keras.Model
-    decoder: keras.Model
-    details: "Details | None" = None
+CONTRAST = 4.0  # what pictures lack is multiplied by it: then it is about 1
+FINE = -4.0  # log scale that a discretised likelihood starts at
+SURE = -5.0  # log variance that posteriors of details start at
 
 
 class Details(NamedTuple):
-    """The lower level of latents: prior, posterior, and the last touch."""
+    """One map of details: what the picture so far lacks.
+
+    prior: features, picture -> context, log variance of the details, whose mean is 0.
+    posterior: image, label, context, picture -> mean and log variance.
+    painter: details, context, location of the picture -> location of the next picture;
+        of the last map, all outputs that the likelihood wants. Without details, the
+        location stays.
+    """
 
     prior: keras.Model
     posterior: keras.Model
     painter: keras.Model
+
+
+class Networks(NamedTuple):
+    """What a VAE is put together from; `details` has the coarsest map first."""
+
+    encoder: keras.Model
+    decoder: keras.Model
+    details: tuple[Details, ...] = ()
 
 
 def compact(
@@ -49,12 +62,11 @@ def compact(
     detail_latents=4,
     width=32,
 ):
-    """Two levels of latents in about a million weights.
+    """A ladder of latents in about a million weights.
 
-    Top-down, style and label make a sketch and a map of features. From the features
-    alone comes the prior of the details; their posterior sees the image and its label
-    too (Sonderby et al. 2016, "Ladder variational autoencoders"). The image's label is
-    laid beside it as a channel there.
+    Top-down, style and label make a sketch and a map of features. What the sketch lacks
+    comes in maps of details, the first of a quarter of the image's size, the second of
+    half of it. Their posterior sees the image with its label beside it as a channel.
 
     Args:
         image_shape: (height, width, channels); height and width are multiples of 4.
@@ -62,28 +74,31 @@ def compact(
         outputs_per_channel: numbers that the likelihood wants for each pixel.
         decoder_label: whether the decoder sees the label.
         latents: numbers of style.
-        detail_latents: numbers of detail at each place of half the image's size.
+        detail_latents: numbers of detail at each place of each map.
         width: channels at half the image's size.
 
     Returns:
         `Networks`:
         encoder: image -> mean and log variance of the style.
         decoder: style, label -> logits of the sketch, features.
-        details.prior: features -> log variance of the details, whose mean is 0.
-        details.posterior: image, label, features, sketch -> mean and log variance.
-        details.painter: details, features, where the likelihood has the sketch -> the
-            likelihood's outputs.
+        details: a `Details` for each map.
     """
     height, across, channels = image_shape
-    half = (height // 2, across // 2, width)
+    features = (height // 2, across // 2, width)
+
+    def details(shrunk, outputs_per_channel):
+        place = (height // shrunk, across // shrunk)
+        context = (*place, features[-1] * shrunk // 2)
+        return Details(
+            _details_prior(image_shape, features, context, detail_latents),
+            _details_posterior(image_shape, context, detail_latents, classes, width),
+            _painter(image_shape, context, detail_latents, outputs_per_channel),
+        )
+
     return Networks(
         _style_encoder(image_shape, latents, width),
         _sketch_decoder(image_shape, classes, latents, width, decoder_label),
-        Details(
-            _details_prior(half, detail_latents),
-            _details_posterior(image_shape, half, classes, detail_latents),
-            _painter(image_shape, half, detail_latents, outputs_per_channel),
-        ),
+        (details(4, 1), details(2, outputs_per_channel)),
     )
 
 
@@ -119,52 +134,89 @@ def _sketch_decoder(image_shape, classes, latents, width, decoder_label):
     return keras.Model(inputs, [x, features], name="decoder")
 
 
-def _details_prior(half, detail_latents):
-    features = keras.Input(half, name="features")
-    x = silu(convolution(silu(features), half[-1], "a"))
-    x = convolution(x, detail_latents, "b", kernel_initializer="zeros")
+def _details_prior(image_shape, features_shape, context_shape, detail_latents):
+    features = keras.Input(features_shape, name="features")
+    picture = keras.Input(image_shape, name="picture")
+    x = layers.Rescaling(CONTRAST, -CONTRAST / 2, name="centred")(picture)
+    x = convolution(x, features_shape[-1], "stem", 5, strides=2)
+    joined = convolution(silu(features), features_shape[-1], "join_features")
+    x = layers.Add(name="join")([x, joined])
+    context = residual(_shrunk(x, context_shape), "block")
+    x = convolution(silu(context), detail_latents, "spread", kernel_initializer="zeros")
     log_var = BoundLogVar(PRIOR_BOUND, name="log_var")(x)
-    return keras.Model(features, log_var, name="details_prior")
+    return keras.Model([features, picture], [context, log_var], name="details_prior")
 
 
-def _details_posterior(image_shape, half, classes, detail_latents):
+def _details_posterior(image_shape, context_shape, detail_latents, classes, width):
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int32", name="label")
-    features = keras.Input(half, name="features")
-    sketch = keras.Input(image_shape, name="sketch")
-    x = layers.Subtract(name="missing", dtype="float32")([image, sketch])
+    context = keras.Input(context_shape, name="context")
+    picture = keras.Input(image_shape, name="picture")
+    exact = {"dtype": "float32"}
+    missing = layers.Subtract(name="missing", **exact)([image, picture])
+    x = layers.Rescaling(CONTRAST, name="missing_more")(missing)
     x = with_label_channel(layers.Concatenate()([image, x]), label, classes)
-    x = convolution(x, half[-1], "stem", 5, strides=2)
-    joined = convolution(silu(features), half[-1], "join_features")
-    x = residual(layers.Add(name="join")([x, joined]), "block")
-    x = convolution(silu(x), 2 * detail_latents, "parameters")
-    parameters = NormalParameters(name="normal")(x)
-    inputs = [image, label, features, sketch]
-    return keras.Model(inputs, parameters, name="details_posterior")
+    x = _shrunk(convolution(x, width, "stem", 5, strides=2), context_shape)
+    joined = convolution(silu(context), context_shape[-1], "join_context")
+    x = silu(residual(layers.Add(name="join")([x, joined]), "block"))
+    # The mean starts as what is missing, exactly, and is then mended.
+    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01), **exact}
+    shrunk = image_shape[0] // context_shape[0]
+    transform = {"use_bias": False, "kernel_initializer": CosineTransform(CONTRAST)}
+    straight = layers.Conv2D(
+        detail_latents, shrunk, shrunk, name="straight", **transform, **exact
+    )(missing)
+    change = convolution(x, detail_latents, "change", **small)
+    mean = layers.Add(name="mean", **exact)([straight, change])
+    sure = keras.initializers.Constant(SURE)
+    log_var = convolution(x, detail_latents, "log_var", bias_initializer=sure, **small)
+    parameters = layers.Concatenate(name="parameters", **exact)([mean, log_var])
+    inputs = [image, label, context, picture]
+    outputs = NormalParameters(name="normal")(parameters)
+    return keras.Model(inputs, outputs, name="details_posterior")
 
 
-def _painter(image_shape, half, detail_latents, outputs_per_channel):
-    channels, width = image_shape[-1], half[-1]
-    details = keras.Input((*half[:2], detail_latents), name="details")
-    features = keras.Input(half, name="features")
-    sketch = keras.Input(image_shape, name="sketch")
+def _painter(image_shape, context_shape, detail_latents, outputs_per_channel):
+    channels, shrunk = image_shape[-1], image_shape[0] // context_shape[0]
+    details = keras.Input((*context_shape[:2], detail_latents), name="details")
+    context = keras.Input(context_shape, name="context")
+    location = keras.Input(image_shape, name="location")
     # Without biases nothing comes of nothing: where the details are at their prior's
-    # mean, zero, the picture is the sketch.
-    gate = convolution(silu(features), width, "gate", bias_initializer="ones")
-    x = convolution(details, width, "stem", use_bias=False)
+    # mean, zero, the picture stays.
+    gate = convolution(
+        silu(context), context_shape[-1], "gate", bias_initializer="ones"
+    )
+    x = convolution(details, context_shape[-1], "stem", use_bias=False)
     x = residual(layers.Multiply(name="gated")([x, gate]), "block", use_bias=False)
-    x = silu(_transposed(silu(x), 16, "up", use_bias=False))
     exact = {"use_bias": False, "dtype": "float32"}
-    change = convolution(x, channels, "paint", 5, **exact)
-    straight = _transposed(details, channels, "straight", **exact)
-    x = layers.Add(name="painted", dtype="float32")([sketch, change, straight])
+    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.1)}
+    back = {"kernel_initializer": CosineTransform(1 / CONTRAST)}
+    change = _enlarged_by(shrunk, 2, silu(x), channels, "change", **exact, **small)
+    straight = _enlarged_by(shrunk, 1, details, channels, "straight", **exact, **back)
+    x = layers.Add(name="painted", dtype="float32")([location, change, straight])
     if outputs_per_channel > 1:
         further = channels * (outputs_per_channel - 1)
-        y = convolution(layers.Concatenate()([details, features]), width, "scales_a")
-        y = silu(_transposed(silu(y), 16, "scales_b"))
-        y = convolution(y, further, "scales", 5, dtype="float32")
+        y = layers.Concatenate(name="drawn")([details, context])
+        y = convolution(y, context_shape[-1], "scales_a")
+        fine = keras.initializers.Constant(FINE)
+        y = _enlarged_by(
+            shrunk,
+            2,
+            silu(y),
+            further,
+            "scales",
+            dtype="float32",
+            bias_initializer=fine,
+        )
         x = layers.Concatenate(name="means_scales", dtype="float32")([x, y])
-    return keras.Model([details, features, sketch], x, name="painter")
+    return keras.Model([details, context, location], x, name="painter")
+
+
+def _shrunk(x, shape):
+    """Features of half the image's size, brought to the size of a map of details."""
+    if x.shape[1] == shape[0]:
+        return x
+    return convolution(silu(x), shape[-1], "down", strides=2)
 
 
 def resnet18(
@@ -256,8 +308,12 @@ def _enlarged(x):
     return layers.UpSampling2D(interpolation="bilinear")(x)
 
 
-def _transposed(x, filters, name, **settings):
-    return layers.Conv2DTranspose(filters, 4, 2, "same", name=name, **settings)(x)
+def _enlarged_by(factor, overlap, x, filters, name, **settings):
+    """A transposed convolution, whose patches overlap in as many neighbours."""
+    size = overlap * factor
+    return layers.Conv2DTranspose(filters, size, factor, "same", name=name, **settings)(
+        x
+    )
 
 
 def _normed_relu(x, name):

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import data, report
+from cvae_tf.ladder import Balance, LadderCVAE
 from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.model import CVAE, TERMS
 from cvae_tf.networks import NETWORKS, critic, label_reader
-from cvae_tf.two_levels import Balance, TwoLevelCVAE
 from cvae_tf.wrong_label import draw_wrong_labels, first_of_each, under_all_labels
 from train_tf import devices
 from train_tf.callbacks import Progress, TensorBoard
@@ -107,15 +107,13 @@ def build(config, image_shape, classes, warm_up=1):
     )
     settings = {"classes": classes, "beta": config.beta, "seed": config.seed}
     encoder, decoder, details = networks
-    if details is None:
+    if not details:
         return CVAE(encoder, decoder, likelihood, **settings)
-    return TwoLevelCVAE(
+    return LadderCVAE(
         encoder,
         decoder,
         likelihood,
-        details_prior=details.prior,
-        details_posterior=details.posterior,
-        painter=details.painter,
+        details=details,
         label_reader=label_reader(encoder.outputs[0].shape[-1], classes),
         critic=critic(image_shape, classes),
         balance=Balance(*config.balance),

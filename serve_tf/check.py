@@ -252,8 +252,8 @@ def _broken_rows(name, values, about):
         for label in (-1, highest + 1, 2**31 - 1):
             yield np.array([label], "int32"), f"Expected labels from 0 to {highest}"
     if values.dtype == np.float32:
-        yield values * np.nan, f"Expected {name} from"
-        yield values * np.inf, f"Expected {name} from"
+        for number in (np.nan, np.inf):
+            yield np.full_like(values, number), f"Expected {name} from"
     if name == "image":
         yield values + 1, "Expected image from 0 to 1"
         yield values - 1, "Expected image from 0 to 1"

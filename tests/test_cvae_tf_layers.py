@@ -6,6 +6,7 @@ import pytest
 
 from cvae_tf.layers import (
     BoundLogVar,
+    CosineTransform,
     NormalParameters,
     SampleNormal,
     ScaleAndShift,
@@ -76,3 +77,21 @@ def test_layers_come_back_from_their_config(layer_class):
     layer = layer_class(name="mine")
     again = layer_class.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
+
+
+def test_cosine_transform_of_a_patch_of_four_pixels():
+    kernel = keras.ops.convert_to_numpy(CosineTransform(2.0)((2, 2, 1, 5), "float32"))
+    wanted = [
+        [[1, 1], [1, 1]],  # the mean
+        [[1, -1], [1, -1]],  # across
+        [[1, 1], [-1, -1]],  # down
+        [[1, -1], [-1, 1]],
+        [[0, 0], [0, 0]],  # more than there are
+    ]
+    np.testing.assert_allclose(kernel[:, :, 0].transpose(2, 0, 1), wanted, atol=1e-6)
+
+
+def test_cosine_transform_keeps_lengths_in_colour_too():
+    kernel = keras.ops.convert_to_numpy(CosineTransform()((4, 4, 3, 12), "float32"))
+    rows = kernel.reshape(48, 12)
+    np.testing.assert_allclose(rows.T @ rows, np.eye(12), atol=1e-6)

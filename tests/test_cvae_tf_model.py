@@ -157,11 +157,13 @@ def test_wrong_label_shows_only_where_the_decoder_sees_it():
     )
 
 
-def test_generate_follows_from_the_seed():
+def test_generate_follows_from_label_and_seed_alone():
     model = small()
-    first = model.generate([0, 1, 2], seed=5).numpy()
-    np.testing.assert_array_equal(first, model.generate([0, 1, 2], seed=5).numpy())
-    assert (first != model.generate([0, 1, 2], seed=6).numpy()).any()
+    first = model.generate([0, 1, 2], [5, 6, 5]).numpy()
+    np.testing.assert_array_equal(first, model.generate([0, 1, 2], [5, 6, 5]))
+    np.testing.assert_allclose(first[1:2], model.generate([1], [6]), atol=1e-6)
+    np.testing.assert_allclose(model.generate([0, 2], 5), first[[0, 2]], atol=1e-6)
+    assert (first != model.generate([0, 1, 2], [7, 8, 9]).numpy()).any((1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("log_var", [-200.0, -20.0, 0.0, 20.0, 200.0])

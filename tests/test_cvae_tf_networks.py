@@ -21,7 +21,7 @@ def test_allowed_values_are_the_names_there_are():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_compact_has_at_most_three_million_weights(shape):
     networks = compact(shape, 10)
-    parts = (networks.encoder, networks.decoder, *networks.details)
+    parts = [networks.encoder, networks.decoder, *sum(networks.details, ())]
     assert sum(part.count_params() for part in parts) < 3_000_000
 
 
@@ -45,23 +45,41 @@ def test_compact_gives_what_is_documented(shape, decoder_label, outputs_per_chan
     assert mean.shape == log_var.shape == (3, 5)
     sketch, features = decoder([mean, labels] if decoder_label else mean)
     assert sketch.shape == images.shape
-    places = (3, shape[0] // 2, shape[1] // 2)
-    parameters = details.posterior([images, labels, features, sketch])
-    assert [p.shape for p in parameters] == [(*places, 2)] * 2
-    assert details.prior(features).shape == (*places, 2)
-    painted = details.painter([parameters[0], features, sketch])
-    assert painted.shape == (*images.shape[:3], shape[2] * outputs_per_channel)
+    location = sketch
+    for shrunk, outputs, part in zip(
+        (4, 2), (1, outputs_per_channel), details, strict=True
+    ):
+        places = (3, shape[0] // shrunk, shape[1] // shrunk)
+        context, log_var = part.prior([features, sketch])
+        assert log_var.shape == (*places, 2)
+        moments = part.posterior([images, labels, context, sketch])
+        assert [x.shape for x in moments] == [(*places, 2)] * 2
+        location = part.painter([moments[0], context, location])
+        assert location.shape == (*images.shape[:3], shape[2] * outputs)
 
 
-def test_picture_without_details_is_the_sketch():
-    painter = compact((28, 28, 1), 10, 2).details.painter
-    details, features, sketch = (
+@pytest.mark.parametrize("number", [0, 1])
+def test_picture_without_details_stays(number):
+    painter = compact((28, 28, 1), 10, 2).details[number].painter
+    details, context, location = (
         tf.random.normal((2, *x.shape[1:])) for x in painter.inputs
     )
     np.testing.assert_array_equal(
-        painter([0 * details, features, sketch])[..., :1], sketch
+        painter([0 * details, context, location])[..., :1], location
     )
-    assert np.abs(painter([details, features, sketch])[..., :1] - sketch).min() > 0
+    assert np.abs(painter([details, context, location])[..., :1] - location).min() > 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_details_start_as_what_the_picture_lacks(shape):
+    """As many latents as pixels carry all of it there and back."""
+    part = compact(shape, 10, detail_latents=4 * shape[-1]).details[1]
+    posterior, painter = part.posterior, part.painter
+    keras.utils.set_random_seed(0)
+    image, picture = tf.random.uniform((2, 3, *shape))
+    straight = posterior.get_layer("straight")(image - picture)
+    lacks = painter.get_layer("straight")(straight)
+    np.testing.assert_allclose(lacks, image - picture, atol=1e-5)
 
 
 @pytest.mark.parametrize("decoder_label", [True, False])
@@ -73,7 +91,7 @@ def test_resnet18_gives_what_is_documented(shape, decoder_label):
     assert mean.shape == log_var.shape == (2, 7)
     outputs = decoder([mean, labels] if decoder_label else mean)
     assert outputs.shape == (*images.shape[:3], shape[2] * 2)
-    assert details is None
+    assert details == ()
 
 
 def test_style_is_read_from_the_image_alone():
@@ -90,8 +108,8 @@ def test_outputs_and_parameters_are_float32_in_every_precision(policy):
     keras.config.set_dtype_policy(policy)
     encoder, decoder, details = compact((28, 28, 1), 10)
     tensors = [*encoder.outputs, decoder.outputs[0]]
-    tensors += [details.prior.outputs[0], *details.posterior.outputs]
-    tensors += details.painter.outputs
+    for prior, posterior, painter in details:
+        tensors += [prior.outputs[1], *posterior.outputs, *painter.outputs]
     encoder, decoder, _ = resnet18((28, 28, 1), 10)
     tensors += [*encoder.outputs, *decoder.outputs]
     assert {tensor.dtype for tensor in tensors} == {"float32"}

@@ -55,6 +55,21 @@ def test_unets_keep_their_promises(down, up, tiny, photographs):
 def test_vae_keeps_its_promises(trained_cvae):
     seen = kept(trained_cvae[1]["saved_model"])
     assert "signatures decode, encode, generate, serving_default" in seen
+    assert "30 requests" in seen
+
+
+def test_vae_generates_by_label_and_seed_alone(trained_cvae):
+    labels = np.array([0, 1, 1], "int32")
+    with Server(trained_cvae[1]["saved_model"]) as server:
+
+        def pictures(*seeds):
+            asked = {"label": labels, "seed": np.array(seeds, "int32")}
+            return server.ask("generate", asked)["image"]
+
+        first = pictures(1, 2, 3)
+        np.testing.assert_array_equal(first, pictures(1, 2, 3))
+        changed = (first != pictures(1, 2, 4)).any((1, 2, 3))
+    assert changed.tolist() == [False, False, True]
 
 
 PUBLISHED = sorted(ROOT.glob("saved_models/*/*/saved_model.pb"))

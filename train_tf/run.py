@@ -159,7 +159,7 @@ def fit(model, run, batches, steps, validation, callbacks):
     """Train until the config's last epoch, from where the run stands.
 
     Args:
-        model: a compiled `keras.Model`.
+        model: a `keras.Model`, built and compiled.
         run: a `Run`.
         batches: function from a `range` of epochs to their batches, one after another.
         steps: batches an epoch.
@@ -169,6 +169,8 @@ def fit(model, run, batches, steps, validation, callbacks):
     if run.is_complete:
         return
     epochs = range(run.epochs_done, run.config.epochs)
+    # In the first step it would have TensorFlow trace that step twice.
+    model.optimizer.build(model.trainable_variables)
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")

@@ -29,14 +29,16 @@ class Balance(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class TwoLevelCVAE(CVAE):
+class LadderCVAE(CVAE):
     """A conditional VAE whose label is obeyed.
 
     Above are a few numbers of style, which the encoder reads from the image alone.
-    Style and label make a sketch. Below is a map of details, what the sketch lacks: the
-    variance of their prior comes from the sketch, their posterior sees the image too,
-    and a painter adds them to the sketch. An image is relabelled by keeping its style
-    and leaving the details at their prior's mean, which makes the picture the sketch.
+    Style and label make a sketch. Below are maps of details, the coarsest first: what
+    the picture still lacks. The variance of their prior comes from the picture so far,
+    their posterior sees the image too, and a painter adds them to the picture (Sonderby
+    et al. 2016, "Ladder variational autoencoders"). An image is relabelled by keeping
+    its style and leaving the details at their prior's mean, which makes the picture the
+    sketch.
 
     Two small networks beside see to it that the label, and nothing else, says what is
     drawn. The label reader learns to read the label from the style, and the encoder to
@@ -52,15 +54,14 @@ class TwoLevelCVAE(CVAE):
         encoder: image -> mean and log variance of the style.
         decoder: style, label -> logits of the sketch, features.
         likelihood, classes, beta, seed: as `CVAE`.
-        details_prior: features -> log variance of the details, whose mean is 0.
-        details_posterior: image, label, features, sketch -> mean and log variance.
-        painter: details, features, where the likelihood has the sketch -> the
-            likelihood's outputs; without details, those of the sketch.
+        details: for each map a `cvae_tf.networks.Details`, the coarsest first.
         label_reader: style -> logits of the labels.
         critic: image -> logits of the labels, and of being no real image.
         balance: a `Balance`.
         warm_up: training steps in which independence and obedience come to count.
     """
+
+    parts = (*CVAE.parts, "details", "label_reader", "critic")
 
     def __init__(
         self,
@@ -68,9 +69,7 @@ class TwoLevelCVAE(CVAE):
         decoder,
         likelihood,
         classes,
-        details_prior,
-        details_posterior,
-        painter,
+        details,
         label_reader,
         critic,
         beta=1.0,
@@ -80,12 +79,18 @@ class TwoLevelCVAE(CVAE):
         **settings,
     ):
         super().__init__(encoder, decoder, likelihood, classes, beta, seed, **settings)
-        self.details_prior, self.details_posterior = details_prior, details_posterior
-        self.painter, self.label_reader, self.critic = painter, label_reader, critic
+        # Lists of networks, because Keras does not save what stands in deeper ones.
+        self.priors, self.posteriors, self.painters = (
+            list(networks) for networks in zip(*details, strict=True)
+        )
+        self.label_reader, self.critic = label_reader, critic
         self.balance, self.warm_up = Balance(*balance or ()), warm_up
-        self.sample_details = SampleNormal(seed + 1, name="sample_details")
+        self.samples = [
+            SampleNormal(seed + 2 + number, name=f"sample_details_{number + 1}")
+            for number in range(len(self.priors))
+        ]
         self.sketch_likelihood = Bernoulli(name="sketch_likelihood")
-        self.draws = keras.random.SeedGenerator(seed + 2)
+        self.draws = keras.random.SeedGenerator(seed + 1)
 
     def decode_posterior(self, images, labels, training=False):
         outputs, levels, _, _ = self._pass(images, labels, training)
@@ -110,7 +115,8 @@ class TwoLevelCVAE(CVAE):
         # and side networks that know nothing yet have nothing to teach.
         warmth = tf.cast(self.optimizer.iterations, tf.float32) / self.warm_up
         warmth = tf.minimum(1.0, warmth)
-        early = (1 - warmth) * self.beta * normal_kl(*levels[1])
+        of_details = sum(normal_kl(*level) for level in levels[1:])
+        early = (1 - warmth) * self.beta * of_details
         beside = Balance(
             sketch=self.sketch_likelihood(images, sketch),
             independence=warmth * distance_from_uniform(read_in_style),
@@ -147,39 +153,32 @@ class TwoLevelCVAE(CVAE):
         prior = keras.random.normal(tf.shape(style), seed=self.draws)
         return tf.where(odd, prior, style)
 
+    @property
+    def details(self):
+        """Prior, posterior and painter of each map of details, the coarsest first."""
+        return list(zip(self.priors, self.posteriors, self.painters, strict=True))
+
     def get_config(self):
-        parts = (
-            "details_prior",
-            "details_posterior",
-            "painter",
-            "label_reader",
-            "critic",
-        )
-        return {
-            **super().get_config(),
-            **{
-                part: keras.saving.serialize_keras_object(getattr(self, part))
-                for part in parts
-            },
-            "balance": list(self.balance),
-            "warm_up": self.warm_up,
-        }
+        own = {"balance": list(self.balance), "warm_up": self.warm_up}
+        return {**super().get_config(), **own}
 
     def _pass(self, images, labels, training):
         mean, log_var = self.encode(images, labels, training)
         style = self.sample(mean, log_var)
-        logits, made = self.decode(style, labels, training)
-        made = tf.stop_gradient(made)
+        logits, features = self.decode(style, labels, training)
+        features = tf.stop_gradient(features)
         sketch = tf.stop_gradient(self.sketch_likelihood.mean(logits))
-        prior_log_var = self.details_prior(made, training=training)
-        posterior = self.details_posterior(
-            [images, labels, made, sketch], training=training
-        )
-        details = self.sample_details(*posterior)
-        outputs = self.painter(
-            [details, made, self.likelihood.locate(sketch)], training=training
-        )
-        levels = [Level(mean, log_var), Level(*posterior, 0.0, prior_log_var)]
+        location, levels = self.likelihood.locate(sketch), [Level(mean, log_var)]
+        for (prior, posterior, painter), sample in zip(
+            self.details, self.samples, strict=True
+        ):
+            picture = self.likelihood.picture(location)
+            context, prior_log_var = prior([features, picture], training=training)
+            of_image = posterior([images, labels, context, picture], training=training)
+            drawn = [sample(*of_image), context, location]
+            outputs = painter(drawn, training=training)
+            location = outputs[..., : self.image_shape[-1]]
+            levels.append(Level(*of_image, 0.0, prior_log_var))
         return outputs, levels, style, logits
 
     def _sketch(self, style, labels):

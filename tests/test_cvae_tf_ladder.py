@@ -1,4 +1,4 @@
-"""Two levels: what flows where, and what each training step changes."""
+"""The ladder: what flows where, and what each training step changes."""
 
 import keras
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from conftest import BareConfig
 
+from cvae_tf.ladder import LadderCVAE, distance_from_uniform, surprise
 from cvae_tf.likelihoods import LIKELIHOODS, Gaussian
 from cvae_tf.networks import compact, critic, label_reader
-from cvae_tf.two_levels import TwoLevelCVAE, distance_from_uniform, surprise
 from train_tf.run import Run, fit
 
 SHAPE, CLASSES = (8, 8, 1), 3
@@ -19,14 +19,12 @@ def small(likelihood=Gaussian, **settings):
     sizes = {"latents": 2, "detail_latents": 1, "width": 4}
     outputs = likelihood.outputs_per_channel
     encoder, decoder, details = compact(SHAPE, CLASSES, outputs, **sizes)
-    return TwoLevelCVAE(
+    return LadderCVAE(
         encoder,
         decoder,
         likelihood(),
         CLASSES,
-        details.prior,
-        details.posterior,
-        details.painter,
+        details,
         label_reader(2, CLASSES),
         critic(SHAPE, CLASSES, width=4),
         **settings,
@@ -46,13 +44,18 @@ def test_likelihood_teaches_the_details_and_not_the_sketch():
         distortion = tf.reduce_mean(terms["distortion"])
     gradients = tape.gradient(distortion, model.trainable_variables)
     reached = {
-        variable.path.split("/")[0]
+        id(variable)
         for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
         if gradient is not None
     }
-    drawing = (model.details_posterior, model.painter)
-    paths = {v.path.split("/")[0] for part in drawing for v in part.trainable_variables}
-    assert reached == paths
+    drawing = [*model.priors, *model.posteriors, *model.painters]
+    taught = {
+        id(variable)
+        for network in drawing
+        for variable in network.trainable_variables
+        if "spread" not in variable.path  # of the prior: the rate's to teach
+    }
+    assert reached == taught
 
 
 def test_each_training_step_changes_each_network():
@@ -125,10 +128,10 @@ def test_relabelling_keeps_the_style_whatever_label_came_before():
     )
 
 
-def test_two_levels_have_two_rates():
+def test_each_level_has_its_rate():
     model, (images, labels) = small(), batch()
-    style, details = model.latent_rates(images, labels)
-    assert (style.shape, details.shape) == ((2,), (1,))
+    style, coarse, fine = model.latent_rates(images, labels)
+    assert (style.shape, coarse.shape, fine.shape) == ((2,), (1,), (1,))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS.values())
