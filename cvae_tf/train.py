@@ -174,7 +174,6 @@ def export_cvae(model, config, images):
 
     place, _ = export(
         config.saved_models_dir / config.name,
-        served,
         {
             "serving_default": signature(relabel, "image", "label"),
             "encode": signature(encode, "image", "label"),

@@ -30,9 +30,8 @@ def folder(tmp_path_factory):
         "number": tf.TensorSpec((None,), tf.int64, "number"),
     }
     examples = [np.array([b"a"], object), np.array([1], "int64")]
-    module = tf.Module()
     signatures = {"serving_default": Signature(mixed, specs, examples)}
-    place, _ = export(tmp_path_factory.mktemp("x") / "mixed", module, signatures, {})
+    place, _ = export(tmp_path_factory.mktemp("x") / "mixed", signatures, {})
     return place
 
 

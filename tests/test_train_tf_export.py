@@ -6,42 +6,42 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
-from train_tf.export import Signature, export, next_version
+from train_tf.export import WARM_UP, Signature, export, next_version, within
 
 
 def doubling(wrong=0.0):
-    """A model and its signatures, as `export` takes them."""
+    """Signatures, as `export` takes them."""
     image = keras.Input((None, None, 1), name="image")
     model = keras.Model(image, keras.layers.Rescaling(2.0)(image))
     calls = []
 
     def double(image):
         calls.append(image)
-        in_graph = not tf.executing_eagerly()
-        return {"doubled": model(image) + (wrong if in_graph else 0.0)}
+        return {"doubled": model(image) + wrong * len(calls)}
 
     spec = {"image": tf.TensorSpec((None, None, None, 1), tf.float32, "image")}
     example = [np.ones((2, 3, 4, 1), "f")]
-    return model, {"serving_default": Signature(double, spec, example)}
+    return {"serving_default": Signature(double, spec, example)}
 
 
 def test_versions_count_up_and_stay_untouched(tmp_path):
     folder = tmp_path / "name"
-    first, difference = export(folder, *doubling(), {"classes": 3})
+    first, difference = export(folder, doubling(), {"classes": 3})
     assert (first, difference) == (folder / "1", 0)
     before = (first / "saved_model.pb").read_bytes()
     (folder / "7").mkdir()
     (folder / "notes").mkdir()
-    second, _ = export(folder, *doubling(), {})
+    second, _ = export(folder, doubling(), {})
     assert second == folder / "8"
     assert (first / "saved_model.pb").read_bytes() == before
     assert {path.name for path in folder.iterdir()} == {"1", "7", "8", "notes"}
 
 
 def test_saved_model_has_documented_names_and_any_batch(tmp_path):
-    place, _ = export(tmp_path / "name", *doubling(), {"classes": 3})
+    place, _ = export(tmp_path / "name", doubling(), {"classes": 3})
     signature = tf.saved_model.load(str(place)).signatures["serving_default"]
     assert set(signature.structured_input_signature[1]) == {"image"}
     for batch in (1, 3):
@@ -56,7 +56,7 @@ def test_saved_model_has_documented_names_and_any_batch(tmp_path):
 @pytest.mark.parametrize("wrong", [0.1, float("nan")])
 def test_saved_model_that_answers_otherwise_is_not_kept(wrong, tmp_path):
     with pytest.raises(InputError, match="differs from the model"):
-        export(tmp_path / "name", *doubling(wrong), {})
+        export(tmp_path / "name", doubling(wrong), {})
     assert not list((tmp_path / "name").iterdir())
 
 
@@ -66,3 +66,34 @@ def test_versions_are_whole_numbers(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "99").touch()
     assert next_version(tmp_path) == 11
+
+
+def test_weights_are_written_once(tmp_path):
+    image = keras.Input((4, 4, 1), name="image")
+    model = keras.Model(image, keras.layers.Dense(1000)(image))
+    spec = {"image": tf.TensorSpec((None, 4, 4, 1), tf.float32, "image")}
+    answer = Signature(
+        lambda image: {"x": model(image)}, spec, [np.ones((1, 4, 4, 1), "f")]
+    )
+    place, _ = export(tmp_path / "name", {"serving_default": answer}, {})
+    (file,) = (place / "variables").glob("variables.data*")
+    assert file.stat().st_size < 1.5 * 4 * model.count_params()
+
+
+def test_each_signature_is_warmed_up_by_the_first_row_of_its_examples(tmp_path):
+    place, _ = export(tmp_path / "name", doubling(), {})
+    (record,) = tf.data.TFRecordDataset(str(place / "assets.extra" / WARM_UP))
+    request = PredictionLog.FromString(record.numpy()).predict_log.request
+    assert request.model_spec.name == "name"
+    assert request.model_spec.signature_name == "serving_default"
+    image = tf.make_ndarray(request.inputs["image"])
+    np.testing.assert_array_equal(image, np.ones((1, 3, 4, 1), "float32"))
+
+
+def test_what_is_out_of_range_is_refused_with_the_range():
+    np.testing.assert_array_equal(within("image", tf.constant([0.0, 1]), 0, 1), [0, 1])
+    for wrong in ([0.5, 1.5], [-0.1], [np.nan], [np.inf]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="image from 0 to 1"):
+            within("image", tf.constant(wrong), 0, 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected latent"):
+        within("latent", tf.constant([1.0, np.nan]))

@@ -32,7 +32,7 @@ class Signature(NamedTuple):
     examples: list
 
 
-def export(folder, model, signatures, description):
+def export(folder, signatures, description):
     """Write the next version of a SavedModel, reload it and compare.
 
     The first row of each signature's examples becomes a request that TensorFlow Serving
@@ -40,7 +40,6 @@ def export(folder, model, signatures, description):
 
     Args:
         folder: saved_models/<name>; the version becomes the highest there plus one.
-        model: the Keras model whose weights the signatures' functions use.
         signatures: name to `Signature`.
         description: what a client needs to know; goes to assets.extra/model.json.
 
@@ -52,8 +51,9 @@ def export(folder, model, signatures, description):
         InputError: if the reloaded SavedModel answers otherwise than the model.
     """
     place = Path(folder) / str(next_version(folder))
+    # It tracks the weights that the functions use; told of their model, it would write
+    # each a second time.
     archive = keras.export.ExportArchive()
-    archive.track(model)
     for name, signature in signatures.items():
         archive.add_endpoint(name, signature.function, list(signature.specs.values()))
     with written_beside(place) as beside:
@@ -76,13 +76,13 @@ def export(folder, model, signatures, description):
     return place, difference
 
 
-def load(model, kind):
+def load(model, kind=None):
     """Load a SavedModel that `export` wrote.
 
     Args:
         model: the folder of one version, saved_models/<name>/<version>, or of a name;
             of a name, the highest version is taken.
-        kind: "UNet" or "CVAE", as its description says.
+        kind: "UNet" or "CVAE", as its description says; None for either.
 
     Returns:
         The loaded SavedModel, and its description.
@@ -93,12 +93,12 @@ def load(model, kind):
     folder = newest_version(model)
     try:
         about = json.loads((folder / "assets.extra" / "model.json").read_text())
-        if about["kind"] != kind:
+        if kind and about["kind"] != kind:
             raise ValueError(f"it is one of a {about['kind']}")
         return tf.saved_model.load(str(folder)), about
     except (OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"Expected the SavedModel of a {kind} in {folder}; {error}"
+            f"Expected a SavedModel ({kind or 'UNet or CVAE'}) in {folder}; {error}"
         ) from error
 
 
@@ -151,7 +151,8 @@ def _request(model, signature_name, signature):
 
 def _difference(loaded, signature):
     given = [tf.constant(example) for example in signature.examples]
-    expected = signature.function(*given)
+    # Compiled, as Keras's predict is: operation by operation the last digits differ.
+    expected = tf.function(signature.function)(*given)
     answers = loaded(**dict(zip(signature.specs, given, strict=True)))
     return max(
         float(np.abs(answers[name].numpy() - value.numpy()).max())

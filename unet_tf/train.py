@@ -156,7 +156,6 @@ def export_unet(model, config, photographs):
     contents = tf.TensorSpec((None,), tf.string, "image_bytes")
     place, _ = export(
         config.saved_models_dir / config.name,
-        served,
         {
             "serving_default": Signature(
                 segment, {"image": image}, [photos.astype("float32") / 255]

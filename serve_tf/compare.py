@@ -1,0 +1,166 @@
+"""Exports for other runtimes, reloaded there and compared on real pictures."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cvae_tf.data import load_images, wrong_labels
+from serve_tf.runtimes import export_to, load_from
+from train_tf.errors import InputError
+from train_tf.export import load, newest_version
+from unet_tf.config import UNetConfig
+from unet_tf.data import PET_CLASSES, load_photographs
+from unet_tf.report import figures_of
+
+CALIBRATED_ON = 64  # pictures
+BATCH = 32
+ROUNDS = 15  # in which each runtime is timed in turn
+
+
+class Pictures(NamedTuple):
+    """What runtimes are compared on.
+
+    request: of test pictures, name to array.
+    calibration: as many requests of one training picture as int8 is calibrated on.
+    output: the name of what is compared.
+    truth: masks of the test pictures; None if the model has other classes.
+    """
+
+    request: dict
+    calibration: list
+    output: str
+    truth: np.ndarray | None
+
+
+def export_and_compare(model, formats, quantize, out):
+    """Export a SavedModel for runtimes, reload it there and compare.
+
+    Args:
+        model: saved_models/<name> or <name>/<version>.
+        formats: names of `serve_tf.runtimes.RUNTIMES`.
+        quantize: "none" or "int8".
+        out: the folder to write to; each format gets a folder in it.
+
+    Returns:
+        A row for the SavedModel and one for each format: what `Row` says, as dicts;
+        "refused" instead of figures where a runtime cannot take the model.
+    """
+    folder, out = newest_version(model), Path(out)
+    loaded, about = load(folder)
+    pictures = _pictures(about)
+    calibration = pictures.calibration if quantize == "int8" else None
+    rows = {"SavedModel": {"bytes": _bytes(folder)}}
+    runs = {"SavedModel": load_from("saved_model", folder)}
+    for name in formats:
+        title = name if calibration is None else f"{name} {quantize}"
+        place = out / title.replace(" ", "_")
+        try:
+            file = export_to(name, folder, place, calibration)
+            runs[title], rows[title] = load_from(name, file), {"bytes": _bytes(place)}
+        except InputError as error:
+            rows[title] = {"refused": str(error)}
+    expected = _in_batches(runs["SavedModel"], pictures.request)
+    for title, run in runs.items():
+        answers = _in_batches(run, pictures.request)
+        rows[title] |= _figures(answers, expected, pictures, about)
+    for title, seconds in _times(runs, pictures.request).items():
+        rows[title] |= seconds
+    return rows
+
+
+def as_table(rows):
+    """Rows of `export_and_compare` as text, in Markdown."""
+    head = (
+        "| runtime | largest difference | mean IoU | MiB | ms, 1 picture | "
+        f"pictures/s, {BATCH} at once |"
+    )
+    lines = [head, "|---|---|---|---|---|---|"]
+    for title, row in rows.items():
+        if "refused" in row:
+            lines.append(f"| {title} | {row['refused']} | | | | |")
+            continue
+        iou = f"{row['mean_iou']:.4f}" if "mean_iou" in row else ""
+        lines.append(
+            f"| {title} | {row['largest_difference']:.1g} | {iou} | "
+            f"{row['bytes'] / 2**20:.1f} | {row['milliseconds']:.1f} | "
+            f"{row['pictures_per_second']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _pictures(about):
+    if about["kind"] == "CVAE":
+        images = load_images(about["dataset"])
+        classes = len(about["class_names"])
+
+        def requests(part, count):
+            image = part.images[:count].astype("float32") / 255
+            label = wrong_labels(part.labels[:count], classes, seed=0)
+            return {"image": image, "label": label}
+
+        test, training = requests(images.test, 500), images.train
+        return Pictures(
+            test, _one_by_one(requests(training, CALIBRATED_ON)), "image", None
+        )
+    photographs = load_photographs(UNetConfig(image_size=about["image_size"]))
+    test, training = (
+        {"image": part.photos.astype("float32") / 255}
+        for part in (photographs.test, photographs.train)
+    )
+    known = tuple(about["class_names"]) == PET_CLASSES
+    truth = photographs.test.masks[..., 0] if known else None
+    some = {name: x[:CALIBRATED_ON] for name, x in training.items()}
+    return Pictures(test, _one_by_one(some), "probabilities", truth)
+
+
+def _one_by_one(request):
+    count = len(next(iter(request.values())))
+    return [{k: x[row : row + 1] for k, x in request.items()} for row in range(count)]
+
+
+def _in_batches(run, request):
+    count = len(next(iter(request.values())))
+    parts = [
+        run({name: x[start : start + BATCH] for name, x in request.items()})
+        for start in range(0, count, BATCH)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _figures(answers, expected, pictures, about):
+    apart = np.abs(answers[pictures.output] - expected[pictures.output])
+    figures = {"largest_difference": float(apart.max())}
+    if pictures.truth is not None:
+        names = about["class_names"]
+        of_masks = figures_of(pictures.truth, answers["mask"], names)
+        figures["mean_iou"] = of_masks["mean_iou"]
+    return figures
+
+
+def _times(runs, request):
+    """Medians of rounds in which each runtime has its turn."""
+    sizes = {count: {k: x[:count] for k, x in request.items()} for count in (1, BATCH)}
+    seconds = {title: {count: [] for count in sizes} for title in runs}
+    for _ in range(ROUNDS):
+        for title, run in runs.items():
+            for count, part in sizes.items():
+                start = time.perf_counter()
+                run(part)
+                seconds[title][count].append(time.perf_counter() - start)
+    medians = {
+        title: {count: float(np.median(x)) for count, x in of_sizes.items()}
+        for title, of_sizes in seconds.items()
+    }
+    return {
+        title: {
+            "milliseconds": 1000 * of_sizes[1],
+            "pictures_per_second": BATCH / of_sizes[BATCH],
+        }
+        for title, of_sizes in medians.items()
+    }
+
+
+def _bytes(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
