@@ -1,0 +1,100 @@
+"""A SavedModel answers alike in every runtime; what cannot go there is said."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serve_tf.compare import as_table, export_and_compare
+from serve_tf.runtimes import RUNTIMES, export_to, load_from
+from train_tf.errors import InputError
+from train_tf.export import Signature, export
+
+PACKAGES = {"onnx": "tf2onnx", "litert": "ai_edge_litert", "openvino": "openvino"}
+ANY_SIZE = tf.TensorSpec((None, None, None, 3), tf.float32, "image")
+
+
+def installed(runtime):
+    if runtime in PACKAGES:
+        pytest.importorskip(PACKAGES[runtime])
+
+
+def edges(size=8):
+    """Signatures of a UNet of one convolution, and its description."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    network = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same")(image))
+
+    def segment(image):
+        logits = network(image)
+        mask = tf.cast(tf.argmax(logits, -1), tf.uint8)
+        return {"probabilities": tf.nn.softmax(logits), "mask": mask}
+
+    examples = [np.zeros((1, size, size, 3), "float32")]
+    signature = Signature(segment, {"image": ANY_SIZE}, examples)
+    names = ("ground", "edge")
+    about = {"kind": "UNet", "image_size": size, "class_names": names}
+    return {"serving_default": signature}, about
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_runtime_answers_as_the_saved_model(runtime, tmp_path):
+    installed(runtime)
+    model, _ = export(tmp_path / "edges", *edges())
+    request = {"image": np.random.default_rng(1).random((5, 8, 8, 3), "float32")}
+    expected = load_from("saved_model", model)(request)
+    run = load_from(runtime, export_to(runtime, model, tmp_path / "out"))
+    for count in (5, 1):
+        answers = run({"image": request["image"][:count]})
+        for name, value in expected.items():
+            np.testing.assert_allclose(answers[name], value[:count], atol=1e-5)
+            assert answers[name].dtype == value.dtype
+
+
+@pytest.mark.parametrize("runtime", PACKAGES)
+def test_quantized_runtime_answers_nearly_so(runtime, tmp_path):
+    installed(runtime)
+    model, _ = export(tmp_path / "edges", *edges())
+    images = np.random.default_rng(1).random((5, 1, 8, 8, 3), "float32")
+    requests = [{"image": image} for image in images]
+    expected = load_from("saved_model", model)(requests[0])["probabilities"]
+    run = load_from(runtime, export_to(runtime, model, tmp_path / "out", requests))
+    apart = np.abs(run(requests[0])["probabilities"] - expected)
+    assert 0 < apart.max() < 0.1
+
+
+def test_refusals_are_sentences(tmp_path, monkeypatch):
+    model, _ = export(tmp_path / "edges", *edges())
+    with pytest.raises(InputError, match="float32; int8 is for the others"):
+        export_to("saved_model", model, tmp_path / "out", [])
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match="there is there already"):
+        export_to("onnx", model, tmp_path / "there")
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(InputError, match="requirements-export.txt"):
+        export_to("openvino", model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_comparison_has_a_row_for_each(trained, tmp_path):
+    rows = export_and_compare(
+        trained[1]["saved_model"], ("saved_model",), "none", tmp_path / "out"
+    )
+    assert list(rows) == ["SavedModel", "saved_model"]
+    for row in rows.values():
+        assert row["largest_difference"] < 1e-5
+        test = trained[1]["test"]
+        assert row["mean_iou"] == pytest.approx(test["mean_iou"], abs=1e-3)
+        assert row["milliseconds"] > 0 and row["pictures_per_second"] > 0
+        assert row["bytes"] > 1000
+    rows["onnx"] = {"refused": "onnx cannot take this model: no such operation"}
+    table = as_table(rows).splitlines()
+    assert len(table) == 5 and "no such operation" in table[-1]
+
+
+def test_vae_is_compared_on_its_own_images(trained_cvae, tmp_path):
+    rows = export_and_compare(
+        trained_cvae[1]["saved_model"], ("saved_model",), "none", tmp_path / "out"
+    )
+    assert rows["saved_model"]["largest_difference"] < 1e-5
+    assert "mean_iou" not in rows["saved_model"]
