@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import io
 import json
+import os
+import pickle
 from pathlib import Path
 
 import keras
@@ -35,17 +38,32 @@ def tiny(tmp_path):
     return tiny_config(tmp_path)
 
 
+def made_once(factory, name, make):
+    """What `make(folder)` gives, made by the first of pytest's workers that asks."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / name
+    kept = folder / "made.pickle"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            folder.mkdir(exist_ok=True)
+            kept.write_bytes(pickle.dumps(make(folder)))
+    return pickle.loads(kept.read_bytes())
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """The config, results and output of a small UNet trained on the bundled pets."""
     from unet_tf.train import train
 
-    config = dataclasses.replace(
-        tiny_config(tmp_path_factory.mktemp("trained")), name="pets"
-    )
-    with contextlib.redirect_stdout(io.StringIO()) as output:
-        results = train(config)
-    return config, results, output.getvalue()
+    def make(folder):
+        config = dataclasses.replace(tiny_config(folder), name="pets")
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            results = train(config)
+        return config, results, output.getvalue()
+
+    return made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
@@ -53,20 +71,22 @@ def trained_on_own(tmp_path_factory):
     """The config and results of a small UNet trained on folders, with 0/255 masks."""
     from unet_tf.train import train
 
-    folder = tmp_path_factory.mktemp("own")
-    images, masks = write_photos_and_masks(folder, count=40, ids=(0, 255))
-    config = dataclasses.replace(
-        tiny_config(folder),
-        images=images,
-        masks=masks,
-        name="own",
-        image_size=16,
-        filters=4,
-        batch_size=4,
-        epochs=8,
-        augment=False,
-    )
-    return config, train(config)
+    def make(folder):
+        images, masks = write_photos_and_masks(folder, count=40, ids=(0, 255))
+        config = dataclasses.replace(
+            tiny_config(folder),
+            images=images,
+            masks=masks,
+            name="own",
+            image_size=16,
+            filters=4,
+            batch_size=4,
+            epochs=8,
+            augment=False,
+        )
+        return config, train(config)
+
+    return made_once(tmp_path_factory, "trained_on_own", make)
 
 
 def tiny_config(folder):
@@ -85,7 +105,10 @@ def tiny_config(folder):
 @pytest.fixture(scope="session")
 def small_sets(tmp_path_factory):
     """A data dir with the first 400 training and 100 test images of the bundled."""
-    folder = tmp_path_factory.mktemp("small_sets")
+    return made_once(tmp_path_factory, "small_sets", write_small_sets)
+
+
+def write_small_sets(folder):
     for name in ("mnist", "cifar10"):
         (source,) = (BUNDLED / name).iterdir()
         target = folder / name / source.name
@@ -108,10 +131,13 @@ def trained_cvae(tmp_path_factory, small_sets):
     """The config, results and output of a small VAE trained on a little of MNIST."""
     from cvae_tf.train import train
 
-    config = tiny_cvae_config(tmp_path_factory.mktemp("trained_cvae"), small_sets)
-    with contextlib.redirect_stdout(io.StringIO()) as output:
-        results = train(config)
-    return config, results, output.getvalue()
+    def make(folder):
+        config = tiny_cvae_config(folder, small_sets)
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            results = train(config)
+        return config, results, output.getvalue()
+
+    return made_once(tmp_path_factory, "trained_cvae", make)
 
 
 @dataclasses.dataclass(frozen=True)

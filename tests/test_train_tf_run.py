@@ -1,5 +1,6 @@
 """A run: goes on as if it had not been stopped, and overwrites nothing."""
 
+import dataclasses
 import json
 import math
 import os
@@ -17,6 +18,8 @@ from conftest import ROOT, BareConfig
 
 from train_tf.errors import InputError
 from train_tf.run import Run, fit
+from unet_tf.config import UNetConfig
+from unet_tf.train import train
 
 
 class Task:
@@ -183,35 +186,21 @@ def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     assert not list(run.folder.rglob(".writing-*"))
 
 
-TINY = ["--filters", "2", "--depth", "2", "--image-size", "32", "--epochs", "4"]
-
-
-def train_command(folder, *more):
-    return subprocess.Popen(
-        [
-            sys.executable,
-            ROOT / "scripts/train_unet.py",
-            *TINY,
-            "--name",
-            "tiny",
-            *more,
-        ],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
-    tmp_path,
+    tmp_path, monkeypatch
 ):
+    config = UNetConfig(filters=2, depth=2, image_size=32, epochs=4, name="tiny")
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    whole = train_command(tmp_path / "whole")
-    assert whole.wait(timeout=300) == 0, whole.stderr.read()
+    monkeypatch.chdir(tmp_path / "whole")
+    train(config)
 
-    killed = train_command(tmp_path / "killed")
+    monkeypatch.chdir(tmp_path / "killed")
+    options = ["--filters=2", "--depth=2", "--image-size=32", "--epochs=4"]
+    killed = subprocess.Popen(
+        [sys.executable, ROOT / "scripts/train_unet.py", *options, "--name=tiny"],
+        stdout=subprocess.DEVNULL,
+    )
     checkpoints = tmp_path / "killed/runs/tiny/checkpoints"
     deadline = time.monotonic() + 300
     while not (checkpoints / "epoch-0001").exists():
@@ -221,8 +210,7 @@ def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
     killed.wait()
     assert not (checkpoints / "epoch-0003").exists()
 
-    resumed = train_command(tmp_path / "killed", "--resume")
-    assert resumed.wait(timeout=300) == 0, resumed.stderr.read()
+    train(dataclasses.replace(config, resume=True))
     last = "runs/tiny/checkpoints/epoch-0004"
     assert_same_weights(tmp_path / "whole" / last, tmp_path / "killed" / last)
     both = [tmp_path / name / "runs/tiny/history.csv" for name in ("whole", "killed")]
