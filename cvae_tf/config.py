@@ -22,7 +22,7 @@ class CVAEOptions:
     """Which images."""
 
     network: Literal["compact", "resnet18"] = "compact"
-    """A ladder of latents in about a million weights, or one level in 20 million."""
+    """A ladder of latents in under two million weights, or one level in 20 million."""
 
     likelihood: Literal["gaussian", "bernoulli", "discretized_logistic"] = "gaussian"
     """How far an image is from what the decoder says: one scale for all pixels, a coin

@@ -22,9 +22,7 @@ from cvae_tf.layers import (
 
 # Where a prior is all too sure, one odd stroke costs thousands of nats, and its
 # gradient drowns all others.
-PRIOR_BOUND = 4.0
-
-
+PRIOR_BOUND = 4.0  # of its log variance
 CONTRAST = 4.0  # what pictures lack is multiplied by it: then it is about 1
 FINE = -4.0  # log scale that a discretised likelihood starts at
 SURE = -5.0  # log variance that posteriors of details start at
@@ -62,7 +60,7 @@ def compact(
     detail_latents=4,
     width=32,
 ):
-    """A ladder of latents in about a million weights.
+    """A ladder of latents, in less than two million weights.
 
     Top-down, style and label make a sketch and a map of features. What the sketch lacks
     comes in maps of details, the first of a quarter of the image's size, the second of
