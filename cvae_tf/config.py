@@ -50,7 +50,7 @@ class CVAEConfig(RunConfig, CVAEOptions):
     """How often the training sees every image; left out, what suits the images."""
 
     batch_size: int = 100
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
 
     def __post_init__(self):
         if self.epochs is None:

@@ -55,7 +55,7 @@ def export(folder, signatures, description):
     # each a second time.
     archive = keras.export.ExportArchive()
     for name, signature in signatures.items():
-        archive.add_endpoint(name, signature.function, list(signature.specs.values()))
+        archive.add_endpoint(name, _guarded(signature), list(signature.specs.values()))
     with written_beside(place) as beside:
         archive.write_out(str(beside), verbose=False)
         extra = beside / "assets.extra"
@@ -97,9 +97,8 @@ def load(model, kind=None):
             raise ValueError(f"it is one of a {about['kind']}")
         return tf.saved_model.load(str(folder)), about
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"Expected a SavedModel ({kind or 'UNet or CVAE'}) in {folder}; {error}"
-        ) from error
+        what = f"the SavedModel of a {kind}" if kind else "a SavedModel of this project"
+        raise InputError(f"Expected {what} in {folder}; {error}") from error
 
 
 def newest_version(model):
@@ -135,8 +134,24 @@ def within(name, values, lowest=tf.float32.min, highest=tf.float32.max):
     fits = tf.reduce_all((values >= lowest) & (values <= highest))
     received = [tf.reduce_min(values), "to", tf.reduce_max(values)]
     expected = f"Expected {name} from {lowest:g} to {highest:g}. Received:"
-    tf.debugging.Assert(fits, [expected, *received])
-    return values
+    refusal = tf.debugging.Assert(fits, [expected, *received])
+    # Nothing may be computed of the values before they are known to be in order.
+    with tf.control_dependencies([] if refusal is None else [refusal]):
+        return tf.identity(values)
+
+
+def _guarded(signature):
+    """Its function, which refuses inputs of another shape than it was traced for.
+
+    Neither TensorFlow Serving nor the session looks at shapes, and an operation that
+    gets too few axes may end the whole process.
+    """
+    shapes = [spec.shape for spec in signature.specs.values()]
+
+    def guarded(*inputs):
+        return signature.function(*map(tf.ensure_shape, inputs, shapes))
+
+    return guarded
 
 
 def _request(model, signature_name, signature):
