@@ -16,8 +16,9 @@ from cvae_tf.wrong_label import draw_wrong_labels, first_of_each, under_all_labe
 from train_tf import devices
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
-from train_tf.export import Signature, export, within
+from train_tf.export import Signature, export
 from train_tf.files import write_json
+from train_tf.graph_checks import within
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
 from train_tf.schedule import learning_rate

@@ -31,6 +31,7 @@ class ExportModelConfig:
 
 def main(config):
     from serve_tf.compare import as_table, export_and_compare
+    from train_tf.export import model_name
     from train_tf.files import write_json
 
     out = config.out or Path("exports") / model_name(config.model)
@@ -38,12 +39,6 @@ def main(config):
     print(f"\n{as_table(rows)}\n\nExports: {out}")
     write_json(out / f"comparison_{config.quantize}.json", rows)
     return 1 if any("refused" in row for row in rows.values()) else 0
-
-
-def model_name(folder):
-    """NAME of saved_models/NAME and saved_models/NAME/VERSION."""
-    folder = folder.resolve()
-    return folder.parent.name if folder.name.isdecimal() else folder.name
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class WrongLabelsConfig:
 
 def main(config):
     from cvae_tf.wrong_label import draw_own_image, judge_test_images
+    from train_tf.export import model_name
 
     out = config.out or Path("wrong_labels") / model_name(config.model)
     if config.image:
@@ -57,12 +58,6 @@ def main(config):
             config.model, out, config.count, config.judge, config.data_dir, config.seed
         )
     )
-
-
-def model_name(folder):
-    """NAME of saved_models/NAME and saved_models/NAME/VERSION."""
-    folder = folder.resolve()
-    return folder.parent.name if folder.name.isdecimal() else folder.name
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
-from train_tf.export import WARM_UP, Signature, export, next_version, within
+from train_tf.export import WARM_UP, Signature, export, next_version
 
 
 def doubling(wrong=0.0):
@@ -88,12 +88,3 @@ def test_each_signature_is_warmed_up_by_the_first_row_of_its_examples(tmp_path):
     assert request.model_spec.signature_name == "serving_default"
     image = tf.make_ndarray(request.inputs["image"])
     np.testing.assert_array_equal(image, np.ones((1, 3, 4, 1), "float32"))
-
-
-def test_what_is_out_of_range_is_refused_with_the_range():
-    np.testing.assert_array_equal(within("image", tf.constant([0.0, 1]), 0, 1), [0, 1])
-    for wrong in ([0.5, 1.5], [-0.1], [np.nan], [np.inf]):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="image from 0 to 1"):
-            within("image", tf.constant(wrong), 0, 1)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected latent"):
-        within("latent", tf.constant([1.0, np.nan]))

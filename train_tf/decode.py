@@ -5,6 +5,8 @@ What comes out is what `train_tf.pictures.read_picture` gives of the same file.
 
 import tensorflow as tf
 
+from train_tf.graph_checks import only_if
+
 MAX_PIXELS = 25_000_000
 
 _PNG, _JPEG, _BMP, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF8"
@@ -33,12 +35,8 @@ def decode_picture(contents):
         _GIF: _decode_gif,
     }
     starts = tf.stack([_starts_with(contents, kind) for kind in kinds])
-    size = tf.strings.length(contents)
-    known = tf.debugging.Assert(
-        tf.reduce_any(starts),
-        ["Expected the bytes of a JPEG, PNG, BMP or GIF file. Received bytes:", size],
-    )
-    with _after(known):
+    expected = "Expected the bytes of a JPEG, PNG, BMP or GIF file. Received bytes:"
+    with only_if(tf.reduce_any(starts), expected, tf.strings.length(contents)):
         kind = tf.argmax(starts, output_type=tf.int32)
     branches = [lambda decode=decode: decode(contents) for decode in kinds.values()]
     picture = tf.switch_case(kind, branches)
@@ -109,16 +107,8 @@ def _number(contents, at, dtype, order):
 def _size_checked(height, width):
     """What is done within waits until the size is known to be allowed."""
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    allowed = tf.debugging.Assert(
-        (pixels > 0) & (pixels <= MAX_PIXELS),
-        [f"Expected a picture of 1 to {MAX_PIXELS:,} pixels. Received:", width, height],
-    )
-    return _after(allowed)
-
-
-def _after(assertion):
-    # Outside of a graph an assertion has raised, or it is None.
-    return tf.control_dependencies([] if assertion is None else [assertion])
+    expected = f"Expected a picture of 1 to {MAX_PIXELS:,} pixels. Received:"
+    return only_if((pixels > 0) & (pixels <= MAX_PIXELS), expected, width, height)
 
 
 def _orientation(contents):

@@ -114,30 +114,16 @@ def newest_version(model):
     return max(versions, key=lambda path: int(path.name), default=folder)
 
 
+def model_name(model):
+    """NAME of saved_models/NAME and of saved_models/NAME/VERSION."""
+    folder = Path(model).resolve()
+    return folder.parent.name if folder.name.isdecimal() else folder.name
+
+
 def next_version(folder):
     """The highest version in saved_models/<name> plus one; 1 if there is none."""
     versions = (path.name for path in Path(folder).glob("*") if path.is_dir())
     return max((int(name) for name in versions if name.isdecimal()), default=0) + 1
-
-
-def within(name, values, lowest=tf.float32.min, highest=tf.float32.max):
-    """An input of a signature, refused inside the graph where it is out of range.
-
-    Args:
-        name: of the input, for the message.
-        values: a float tensor; NaN is in no range.
-        lowest, highest: the range.
-
-    Returns:
-        The values.
-    """
-    fits = tf.reduce_all((values >= lowest) & (values <= highest))
-    received = [tf.reduce_min(values), "to", tf.reduce_max(values)]
-    expected = f"Expected {name} from {lowest:g} to {highest:g}. Received:"
-    refusal = tf.debugging.Assert(fits, [expected, *received])
-    # Nothing may be computed of the values before they are known to be in order.
-    with tf.control_dependencies([] if refusal is None else [refusal]):
-        return tf.identity(values)
 
 
 def _guarded(signature):

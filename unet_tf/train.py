@@ -11,8 +11,9 @@ from train_tf import devices
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
 from train_tf.decode import decode_picture
-from train_tf.export import Signature, export, within
+from train_tf.export import Signature, export
 from train_tf.files import write_json
+from train_tf.graph_checks import within
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
 from train_tf.schedule import learning_rate
