@@ -133,10 +133,9 @@ def export_unet(model, config, photographs):
 
     def segment(image):
         logits = served(within("image", image, 0, 1), training=False)
-        return {
-            "probabilities": tf.nn.softmax(logits),
-            "mask": tf.cast(tf.argmax(logits, -1), tf.uint8),
-        }
+        probabilities = tf.nn.softmax(logits)
+        mask = tf.cast(tf.argmax(probabilities, -1), tf.uint8)
+        return {"probabilities": probabilities, "mask": mask}
 
     def prepare(contents):
         photo = decode_picture(contents)
