@@ -1,7 +1,8 @@
 """SavedModels brought to other runtimes: ONNX Runtime, LiteRT and OpenVINO.
 
 What is brought there is `serving_default`, for pictures of the network's own size and
-any batch, without the checks of its inputs. The runtimes' packages are those of
+any batch, without the checks of its inputs. An output with the name of an input, which
+a runtime cannot have, gets "_out" behind it. The runtimes' packages are those of
 requirements-export.txt, and are imported only where they are used.
 """
 
@@ -86,7 +87,12 @@ def _write_plain(model, folder):
         specs["image"] = tf.TensorSpec(shape, tf.float32, "image")
     plain = tf.Module()
     plain.kept = loaded
-    plain.answer = tf.function(lambda **inputs: signature(**inputs))
+    plain.answer = tf.function(
+        lambda **inputs: {
+            f"{name}_out" if name in inputs else name: value
+            for name, value in signature(**inputs).items()
+        }
+    )
     concrete = plain.answer.get_concrete_function(**specs)
     tf.saved_model.save(plain, folder, signatures={"serving_default": concrete})
 
