@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -82,7 +83,7 @@ def load_images(dataset, data_dir=None, seed=0):
     def read(split):
         examples = builder.as_dataset(split=split)
         images, labels = read_arrays(
-            examples.map(lambda example: (example["image"], example["label"]))
+            examples.map(lambda example: (example["image"], example["label"])), builder
         )
         return Part(images, labels.astype("int32"))
 
@@ -97,30 +98,32 @@ def load_images(dataset, data_dir=None, seed=0):
     return images
 
 
-def training_batches(images, config, epochs):
+def training_batches(images, config, epochs, replicas=pipeline.ALONE):
     """Batches of the epochs in a `range`: float32 images in [0, 1], and labels."""
 
-    def prepare(batch, labels, seed):
+    def prepare(batch, labels, draws):
         if images.mirrored:
-            batch = mirror_half(batch, seed)
+            batch = mirror_half(batch, draws)
         return scaled(batch), labels
 
     return pipeline.training_batches(
-        images.train, config.batch_size, prepare, epochs, config.seed
+        images.train, config.batch_size, prepare, epochs, config.seed, replicas
     )
 
 
-def evaluation_batches(part, batch_size):
+def evaluation_batches(part, batch_size, replicas=pipeline.ALONE):
     """Batches of one part in its order: float32 images in [0, 1], and labels."""
-    return pipeline.evaluation_batches(
-        tuple(part), batch_size, lambda images, labels: (scaled(images), labels)
-    )
+
+    def prepare(images, labels):
+        return scaled(images), labels
+
+    return pipeline.evaluation_batches(tuple(part), batch_size, prepare, replicas)
 
 
-def mirror_half(images, seed):
-    """Mirror each image with chance 1/2; `seed` is an int32 tensor of shape (2,)."""
-    lot = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], seed) < 0.5
-    return tf.where(lot, images, tf.reverse(images, [2]))
+def mirror_half(images, draws):
+    """Mirror each image with chance 1/2, by the `train_tf.pipeline.Draws`."""
+    lot = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
+    return tf.where(draws.own(lot) < 0.5, images, tf.reverse(images, [2]))
 
 
 def scaled(images):

@@ -81,10 +81,9 @@ def train_judge(images, filters, epochs, seed=0):
     )
     shift = layers.RandomTranslation(0.12, 0.12, fill_mode="constant")
 
-    def prepare(batch, labels, seed):
-        draws = pipeline.SeededDraws(seed)
+    def prepare(batch, labels, draws):
         if images.mirrored:
-            batch = mirror_half(batch, seed)
+            batch = mirror_half(batch, draws)
         change = shift.get_random_transformation(batch, training=True, seed=draws)
         return shift.transform_images(scaled(batch), change, training=True), labels
 

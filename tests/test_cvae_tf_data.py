@@ -15,6 +15,7 @@ from cvae_tf.data import (
     wrong_labels,
 )
 from train_tf.errors import InputError
+from train_tf.pipeline import Draws
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
@@ -71,7 +72,7 @@ def test_digits_are_never_mirrored_and_objects_are(small_sets, tmp_path):
 
 def test_mirrored_image_is_itself_backwards():
     images = tf.constant(np.arange(200, dtype="uint8").reshape(50, 1, 4, 1))
-    mirrored = mirror_half(images, [1, 2]).numpy()
+    mirrored = mirror_half(images, Draws([1, 2], 50)).numpy()
     backwards = (mirrored != images.numpy()).any((1, 2, 3))
     assert 10 < backwards.sum() < 40
     np.testing.assert_array_equal(

@@ -1,5 +1,6 @@
 """Data is found in a stated order, never downloaded unasked, and drawn by seed."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from train_tf.datasets import (
     find_dataset,
     open_dataset,
     prepare_dataset,
+    read_arrays,
 )
 from train_tf.errors import InputError
 
@@ -104,3 +106,22 @@ def test_parts_are_drawn_by_seed_and_share_nothing():
 def test_part_that_would_be_empty_is_refused(count):
     with pytest.raises(InputError, match=f"{count} examples are too few"):
         draw_parts(count, {"validation": 0.1}, seed=0)
+
+
+@pytest.mark.parametrize("how", ["cut short", "a bit flipped", "a record too few"])
+def test_damaged_file_is_named(how, small_sets, tmp_path):
+    shutil.copytree(small_sets / "mnist", tmp_path / "mnist")
+    file = next(tmp_path.rglob("mnist-test.tfrecord*"))
+    content = bytearray(file.read_bytes())
+    if how == "cut short":
+        content = content[:-20]
+    elif how == "a bit flipped":
+        content[len(content) // 2] ^= 1
+    else:
+        length = int.from_bytes(content[:8], "little")
+        content = content[length + 16 :]
+    file.write_bytes(content)
+    builder = open_dataset("mnist", tmp_path)
+    examples = builder.as_dataset(split="test").map(lambda one: (one["image"],))
+    with pytest.raises(InputError, match=f"{file.name} is damaged"):
+        read_arrays(examples, builder)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from train_tf.pipeline import (
-    SeededDraws,
+    Draws,
+    Replicas,
     augment,
     evaluation_batches,
     training_batches,
@@ -15,8 +16,8 @@ from train_tf.pipeline import (
 ROWS = np.arange(10)
 
 
-def with_draw(rows, seed):
-    return rows, tf.random.stateless_uniform((), seed)
+def with_draw(rows, draws):
+    return rows, tf.random.stateless_uniform((), draws.seed)
 
 
 def epochs(start, stop, seed=0, batch_size=4):
@@ -26,7 +27,7 @@ def epochs(start, stop, seed=0, batch_size=4):
 
 def test_each_epoch_has_every_row_once_in_an_order_of_its_own():
     batches = [rows for rows, _ in epochs(0, 3)]
-    assert list(map(len, batches)) == [4, 4, 2] * 3
+    assert list(map(len, batches)) == [3, 3, 4] * 3
     orders = [sum(batches[start : start + 3], []) for start in (0, 3, 6)]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert orders[0] != orders[1] != orders[2]
@@ -53,9 +54,9 @@ def test_evaluation_keeps_the_order_and_the_last_rows():
         (ROWS, -ROWS), 4, lambda rows, negative: rows - negative
     )
     assert [batch.tolist() for batch in batches.as_numpy_iterator()] == [
-        [0, 2, 4, 6],
-        [8, 10, 12, 14],
-        [16, 18],
+        [0, 2, 4],
+        [6, 8, 10],
+        [12, 14, 16, 18],
     ]
 
 
@@ -65,7 +66,7 @@ def test_keras_layers_draw_what_the_seed_says_eagerly_and_in_tf_data():
     masks = np.random.randint(0, 3, (8, 4, 4, 1)).astype("uint8")
 
     def flipped(seed):
-        return augment([flip], images, masks, tf.convert_to_tensor(seed))
+        return augment([flip], images, masks, Draws(tf.convert_to_tensor(seed), 8))
 
     eager = flipped([3, 4])
     [in_graph] = tf.data.Dataset.from_tensors([3, 4]).map(flipped)
@@ -75,7 +76,7 @@ def test_keras_layers_draw_what_the_seed_says_eagerly_and_in_tf_data():
 
 
 def test_draws_of_one_seed_differ_from_one_another():
-    draws = SeededDraws(tf.constant([1, 2]))
+    draws = Draws(tf.constant([1, 2]), 4)
     first, second = (keras.random.uniform((4,), seed=draws) for _ in range(2))
     assert (first != second).numpy().all()
 
@@ -84,3 +85,55 @@ def test_draws_of_one_seed_differ_from_one_another():
 def test_any_batch_size_gives_all_rows(batch_size):
     rows = sum((rows for rows, _ in epochs(0, 1, batch_size=batch_size)), [])
     assert sorted(rows) == list(range(10))
+
+
+@pytest.mark.parametrize("here", [[(0, 1)], [(0,), (1,)], [(0,), (1,), (2,)]])
+def test_replicas_share_each_batch_and_its_draws(here):
+    """Rows with draws of their own, put together again, are those of one replica."""
+
+    def prepare(rows, draws):
+        drawn = keras.random.uniform((draws.batch_size,), seed=draws)
+        return rows, draws.own(drawn)
+
+    def batches(replicas):
+        return list(
+            training_batches(
+                (ROWS,), 4, prepare, range(2), 0, replicas
+            ).as_numpy_iterator()
+        )
+
+    whole = batches(Replicas())
+    count = sum(map(len, here))
+    shares = [iter(batches(Replicas(count, numbers))) for numbers in here]
+    for rows, drawn in whole:
+        together, weights = {}, 0
+        for feed, numbers in zip(shares, here, strict=True):
+            for _ in numbers:
+                own_rows, own_drawn, weight = next(feed)
+                together |= zip(own_rows.tolist(), own_drawn.tolist(), strict=True)
+                assert weight == pytest.approx(len(own_rows) * count / len(rows))
+                weights += weight[0] / count
+        assert together == dict(zip(rows.tolist(), drawn.tolist(), strict=True))
+        assert weights == pytest.approx(1)
+    assert all(next(feed, None) is None for feed in shares)
+
+
+def test_replicas_augment_as_one():
+    layers = [
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomZoom(0.2, fill_mode="reflect"),
+        keras.layers.RandomRotation(0.1, fill_mode="reflect"),
+        keras.layers.RandomBrightness(0.2, value_range=(0, 1)),
+        keras.layers.RandomContrast(0.3, value_range=(0, 1)),
+    ]
+    images = np.random.default_rng(0).random((7, 8, 8, 3)).astype("float32")
+    masks = np.arange(7 * 64, dtype="uint8").reshape(7, 8, 8, 1) % 3
+    seed = tf.constant([5, 6])
+    whole = augment(layers, images, masks, Draws(seed, 7))
+    for replica in range(3):
+        own = slice(replica, None, 3)
+        draws = Draws(seed, 7, replica, 3)
+        for one, other in zip(
+            whole, augment(layers, images[own], masks[own], draws), strict=True
+        ):
+            np.testing.assert_allclose(one[own], other, atol=1e-6)

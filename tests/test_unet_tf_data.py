@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import write_photos_and_masks
 
-from train_tf.pipeline import augment
+from train_tf.pipeline import Draws, augment
 from unet_tf import data
 from unet_tf.config import UNetConfig
 
@@ -73,7 +73,8 @@ def test_augmentation_moves_photograph_and_mask_alike():
         layer for layer in data.augmentation() if not hasattr(layer, "value_range")
     ]
     assert len(geometry) == 3
-    new_images, new_masks = augment(geometry, images, masks.astype("uint8"), [1, 2])
+    draws = Draws([1, 2], len(images))
+    new_images, new_masks = augment(geometry, images, masks.astype("uint8"), draws)
     assert new_masks.dtype == "uint8" and set(np.unique(new_masks)) <= {0, 1}
     assert (new_masks.numpy() != masks).any(axis=(1, 2, 3)).all()
     agreeing = (new_images.numpy()[..., :1] > 0.5) == (new_masks.numpy() == 1)

@@ -128,10 +128,42 @@ def draw_parts(count, shares, seed):
     return parts
 
 
-def read_arrays(dataset):
-    """Read a finite `tf.data.Dataset` of tuples whole, into arrays with a row each."""
-    columns = zip(*dataset.as_numpy_iterator(), strict=True)
-    return tuple(np.stack(column) for column in columns)
+def read_arrays(dataset, builder):
+    """Read a set whole, into arrays with a row for each example.
+
+    Args:
+        dataset: a finite `tf.data.Dataset` of tuples.
+        builder: the `tfds.core.DatasetBuilder` that it comes from.
+
+    Raises:
+        InputError: if a file of the set is damaged; names it.
+    """
+    import tensorflow as tf
+
+    try:
+        columns = zip(*dataset.as_numpy_iterator(), strict=True)
+        return tuple(np.stack(column) for column in columns)
+    except tf.errors.OpError as error:
+        damaged = _damaged_file(builder) or builder.data_path
+        raise InputError(
+            f"{damaged} is damaged. Copy it again, or prepare the set again by `python "
+            f"scripts/prepare_data.py {builder.name}`. TensorFlow says: {error.message}"
+        ) from error
+
+
+def _damaged_file(builder):
+    """The first file of a set with a broken record, or with too few or too many."""
+    import tensorflow as tf
+
+    for split in builder.info.splits.values():
+        for file, expected in zip(split.filepaths, split.shard_lengths, strict=True):
+            try:
+                records = sum(1 for _ in tf.data.TFRecordDataset(str(file)))
+            except tf.errors.OpError:
+                return file
+            if records != expected:
+                return file
+    return None
 
 
 def _version_numbers(info_file):

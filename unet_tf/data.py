@@ -69,22 +69,27 @@ def load_photographs(config):
     return photographs
 
 
-def training_batches(photographs, config, epochs):
+def training_batches(photographs, config, epochs, replicas=pipeline.ALONE):
     """Augmented batches of the epochs in a `range`: float32 images in [0, 1], masks."""
     changes = augmentation() if config.augment else ()
 
-    def prepare(photos, masks, seed):
+    def prepare(photos, masks, draws):
         images, masks = _scaled(photos, masks)
-        return pipeline.augment(changes, images, masks, seed)
+        return pipeline.augment(changes, images, masks, draws)
 
     return pipeline.training_batches(
-        photographs.train[:2], config.batch_size, prepare, epochs, config.seed
+        photographs.train[:2],
+        config.batch_size,
+        prepare,
+        epochs,
+        config.seed,
+        replicas,
     )
 
 
-def evaluation_batches(part, batch_size):
+def evaluation_batches(part, batch_size, replicas=pipeline.ALONE):
     """Batches of one part in its order: float32 images in [0, 1], masks."""
-    return pipeline.evaluation_batches(part[:2], batch_size, _scaled)
+    return pipeline.evaluation_batches(part[:2], batch_size, _scaled, replicas)
 
 
 def augmentation():
@@ -124,7 +129,7 @@ def _pets(config):
             return resize_photo(example["image"], size), mask, example["file_name"]
 
         examples = builder.as_dataset(split=split).map(pair, tf.data.AUTOTUNE)
-        photos, masks, names = read_arrays(examples)
+        photos, masks, names = read_arrays(examples, builder)
         return Part(photos, masks, np.array([name.decode() for name in names]))
 
     if config.split == "article":
