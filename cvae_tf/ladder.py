@@ -9,6 +9,7 @@ import tensorflow as tf
 from cvae_tf.layers import SampleNormal
 from cvae_tf.likelihoods import Bernoulli, normal_kl
 from cvae_tf.model import CVAE, Level
+from train_tf import replicas
 
 FAKE = 0.1  # what the critic's certainty that drawings are none counts
 
@@ -91,6 +92,8 @@ class LadderCVAE(CVAE):
         ]
         self.sketch_likelihood = Bernoulli(name="sketch_likelihood")
         self.draws = keras.random.SeedGenerator(seed + 1)
+        for part in (*self.samples, self.sketch_likelihood):
+            part.build(None)
 
     def decode_posterior(self, images, labels, training=False):
         outputs, levels, _, _ = self._pass(images, labels, training)
@@ -149,9 +152,11 @@ class LadderCVAE(CVAE):
 
         Else the decoder would never see most of the prior, and draw nothing there.
         """
-        odd = tf.range(tf.shape(style)[0])[:, None] % 2 == 1
-        prior = keras.random.normal(tf.shape(style), seed=self.draws)
-        return tf.where(odd, prior, style)
+        replica, count = replicas.place()
+        rows, latents = tf.shape(style)[0], style.shape[-1]
+        odd = (tf.range(rows)[:, None] * count + replica) % 2 == 1
+        prior = keras.random.normal((rows * count, latents), seed=self.draws)
+        return tf.where(odd, prior[replica::count], style)
 
     @property
     def details(self):
@@ -186,10 +191,11 @@ class LadderCVAE(CVAE):
         return self.sketch_likelihood.mean(logits)
 
     def _wrong_labels(self, labels):
+        replica, count = replicas.place()
         steps = keras.random.randint(
-            tf.shape(labels), 1, self.classes, "int32", seed=self.draws
+            tf.shape(labels) * count, 1, self.classes, "int32", seed=self.draws
         )
-        return (labels + steps) % self.classes
+        return (labels + steps[replica::count]) % self.classes
 
 
 def distance_from_uniform(logits):

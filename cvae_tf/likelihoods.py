@@ -23,7 +23,14 @@ class Float32Layer(layers.Layer):
 
 
 class Likelihood(Float32Layer):
-    """What all have in common; the outputs begin with the location of each pixel."""
+    """What all have in common; the outputs begin with the location of each pixel.
+
+    Attributes:
+        mean_over_batch: how a mean is taken over a batch, of which the images at hand
+            may be a share.
+    """
+
+    mean_over_batch = staticmethod(ops.mean)
 
     outputs_per_channel = 1
 
@@ -67,7 +74,7 @@ class Gaussian(Likelihood):
         if training:
             # The gradient through the optimal variance is the one without it.
             variance = ops.maximum(
-                ops.stop_gradient(ops.mean(squares)), SMALLEST_SCALE**2
+                self.mean_over_batch(ops.stop_gradient(squares)), SMALLEST_SCALE**2
             )
             kept = ops.where(self.variance == 1, 0.0, MEMORY)  # the first step sets it
             self.variance.assign(kept * self.variance + (1 - kept) * variance)

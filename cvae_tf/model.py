@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from cvae_tf.layers import SampleNormal
 from cvae_tf.likelihoods import bits_per_dimension, normal_kl, normal_kl_terms
+from train_tf import replicas
 
 TERMS = ("negative_elbo", "distortion", "rate", "bits_per_dim")
 
@@ -55,11 +56,13 @@ class CVAE(keras.Model):
         self.classes, self.beta, self.seed = classes, beta, seed
         self.image_shape = tuple(encoder.inputs[0].shape[1:])
         self.latents = encoder.outputs[0].shape[-1]
+        likelihood.mean_over_batch = replicas.mean_over_replicas
         self.sample = SampleNormal(seed, name="sample")
         self.loss_tracker = keras.metrics.Mean("loss")
         self.trackers = {name: keras.metrics.Mean(name) for name in TERMS}
-        if not likelihood.built:
-            likelihood.build(None)
+        for part in (self.sample, likelihood):
+            if not part.built:
+                part.build(None)
         self.built = True  # as its parts are
 
     def call(self, inputs, training=False):
@@ -207,9 +210,10 @@ class CVAE(keras.Model):
 
     def train_step(self, data):
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        count = replicas.place().replicas  # their gradients are added up
         with tf.GradientTape(persistent=True) as tape:
             losses, terms = self.training_losses(images, labels)
-            scaled = [self.optimizer.scale_loss(loss) for loss, _ in losses]
+            scaled = [self.optimizer.scale_loss(loss / count) for loss, _ in losses]
         if not self.optimizer.built:
             # In this order, whatever order the losses list them in: it is saved by it.
             self.optimizer.build(self.trainable_variables)
@@ -218,12 +222,12 @@ class CVAE(keras.Model):
             gradients += tape.gradient(loss, of_loss)
             variables += of_loss
         self.optimizer.apply(gradients, variables)
-        return self._track(losses[0][0], terms)
+        return self._track(tf.fill(tf.shape(labels), losses[0][0]), terms)
 
     def test_step(self, data):
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         terms = self.elbo_terms(images, labels)
-        return self._track(tf.reduce_mean(terms["negative_elbo"]), terms)
+        return self._track(terms["negative_elbo"], terms)
 
     def training_losses(self, images, labels):
         """What a training step lowers, and the terms that it reports.

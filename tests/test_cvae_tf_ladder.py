@@ -84,10 +84,14 @@ def train(folder, resume=False, callbacks=()):
         BareConfig(folder, epochs=2, resume=resume), "val_negative_elbo", mode="min"
     )
 
-    def batches(epochs):
+    def batches(epochs, replicas):
         return tf.data.Dataset.from_tensor_slices(batch(6)).batch(3).repeat(len(epochs))
 
-    fit(model, run, batches, 2, batches(range(1)), list(callbacks))
+    def validation(replicas):
+        return batches(range(1), replicas)
+
+    with run:
+        fit(model, run, batches, 2, validation, 2, list(callbacks))
     return model, run.history
 
 

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from train_tf.files import remove_leftovers, write_json, write_text, written_beside
+from train_tf.errors import InputError
+from train_tf.files import (
+    read_json,
+    remove_leftovers,
+    write_json,
+    write_text,
+    written_beside,
+)
 
 
 def test_file_is_replaced_whole(tmp_path):
@@ -60,3 +67,10 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
     (tmp_path / "kept").touch()
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"nothing"])
+def test_file_that_is_no_json_object_is_named(content, tmp_path):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match="config.json"):
+        read_json(tmp_path / "config.json")

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, BareConfig
+from weights import assert_same_weights
 
 from train_tf.errors import InputError
 from train_tf.run import Run, fit
@@ -33,9 +34,10 @@ class Task:
         )
         self.model.compile(keras.optimizers.Adam(0.1), "mse")
         self.run = Run(self.config, monitor="val_loss", mode="min")
+        self.checkpoints = self.run.folder / "checkpoints"
 
     def train(self, spoil=None, callbacks=()):
-        def batches(epochs):
+        def batches(epochs, replicas):
             rows = [np.random.default_rng(epoch).random((6, 5)) for epoch in epochs]
             table = np.concatenate(rows).astype("float32")
             if spoil is not None and len(epochs) > 1:
@@ -43,7 +45,11 @@ class Task:
             dataset = tf.data.Dataset.from_tensor_slices((table[:, :4], table[:, 4:]))
             return dataset.batch(3)
 
-        fit(self.model, self.run, batches, 2, batches(range(1)), list(callbacks))
+        def validation(replicas):
+            return batches(range(1), replicas)
+
+        with self.run:
+            fit(self.model, self.run, batches, 2, validation, 2, list(callbacks))
         return self
 
 
@@ -58,25 +64,6 @@ class Stop(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.at = epoch + 1
-
-
-def weights_in(checkpoint):
-    found = {}
-
-    def collect(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
-
-    with h5py.File(checkpoint / "model.weights.h5") as file:
-        file.visititems(collect)
-    return found
-
-
-def assert_same_weights(one, other):
-    one, other = weights_in(one), weights_in(other)
-    assert one.keys() == other.keys() and len(one) > 3
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 def test_resumed_run_equals_one_that_was_not_stopped(tmp_path):
@@ -123,12 +110,12 @@ def test_run_cannot_be_resumed_as_another(tmp_path):
         Task(tmp_path, seed=2, resume=True)
 
 
-def test_last_and_best_epoch_are_kept_and_told_apart(tmp_path):
+def test_last_two_and_best_epoch_are_kept_and_told_apart(tmp_path):
     task = Task(tmp_path, epochs=5).train()
-    kept = {folder.name for folder in task.run.checkpoints.iterdir()}
+    kept = {folder.name for folder in task.checkpoints.iterdir()}
     losses = [row["val_loss"] for row in task.run.history]
     assert task.run.best_epoch == 1 + int(np.argmin(losses))
-    assert kept == {f"epoch-{task.run.best_epoch:04d}", "epoch-0005"}
+    assert kept == {f"epoch-{task.run.best_epoch:04d}", "epoch-0004", "epoch-0005"}
     task.run.load_best(task.model)
     rows = np.random.default_rng(0).random((6, 5)).astype("float32")
     loss = task.model.evaluate(rows[:, :4], rows[:, 4:], verbose=0)
@@ -146,10 +133,10 @@ def test_history_is_written_for_people(tmp_path):
 
 def test_patience_counts_across_a_resumption(tmp_path):
     task = Task(tmp_path, epochs=9, patience=2, resume=True)
-    for epoch, loss in enumerate([3.0, 1.0, 2.0], 1):
-        task.run.history.append({"epoch": epoch, "loss": loss, "val_loss": loss})
+    for loss in (3.0, 1.0, 2.0):
+        task.run.save(task.model, {"loss": loss, "val_loss": loss})
     assert task.run.best_epoch == 2 and not task.run.out_of_patience
-    task.run.history.append({"epoch": 4, "loss": 1.0, "val_loss": 1.0})
+    task.run.save(task.model, {"loss": 1.0, "val_loss": 1.0})
     assert task.run.out_of_patience
     assert task.train().run.epochs_done == 4
 
@@ -164,9 +151,9 @@ def test_broken_loss_ends_the_run_and_keeps_the_epochs_before(tmp_path):
     task = Task(tmp_path)
     with pytest.raises(InputError, match="loss became nan at step 2 of epoch 2"):
         task.train(spoil=9)
-    assert [path.name for path in task.run.checkpoints.iterdir()] == ["epoch-0001"]
-    saved = json.loads((task.run.checkpoints / "epoch-0001/state.json").read_text())
-    assert all(math.isfinite(value) for value in saved[0].values())
+    assert [path.name for path in task.checkpoints.iterdir()] == ["epoch-0001"]
+    saved = json.loads((task.checkpoints / "epoch-0001/state.json").read_text())
+    assert all(math.isfinite(value) for value in saved["history"][0].values())
 
 
 def test_memory_that_runs_out_is_told_in_a_sentence(tmp_path):
@@ -178,9 +165,77 @@ def test_memory_that_runs_out_is_told_in_a_sentence(tmp_path):
         Task(tmp_path).train(callbacks=[RunOut()])
 
 
+def damage(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut_short(file):
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize("spoil", [damage, cut_short, Path.unlink])
+@pytest.mark.parametrize("name", ["model.weights.h5", "state.json"])
+def test_damaged_checkpoint_is_put_aside_and_the_one_before_goes_on(
+    spoil, name, tmp_path, capsys
+):
+    whole = Task(tmp_path / "a").train()
+    Task(tmp_path / "b", epochs=2).train()
+    checkpoints = tmp_path / "b/run/checkpoints"
+    spoil(checkpoints / "epoch-0002" / name)
+    resumed = Task(tmp_path / "b", resume=True)
+    assert resumed.run.epochs_done == 1
+    assert "epoch 2 is damaged" in capsys.readouterr().out
+    assert (checkpoints / "damaged-epoch-0002").exists()
+    resumed.train()
+    assert resumed.run.history == whole.run.history
+    assert_same_weights(
+        checkpoints / "epoch-0003", tmp_path / "a/run/checkpoints/epoch-0003"
+    )
+
+
+def test_run_whose_checkpoints_are_all_damaged_is_not_begun_anew_by_itself(tmp_path):
+    task = Task(tmp_path, epochs=2).train()
+    for file in task.checkpoints.glob("*/model.weights.h5"):
+        damage(file)
+    with pytest.raises(InputError, match="No checkpoint in .* is whole"):
+        Task(tmp_path, epochs=3, resume=True)
+
+
+def test_weights_damaged_after_the_run_was_opened_are_refused(tmp_path):
+    task = Task(tmp_path, epochs=2).train()
+    damage(
+        task.run.folder
+        / f"checkpoints/epoch-{task.run.best_epoch:04d}/model.weights.h5"
+    )
+    with pytest.raises(InputError, match="model.weights.h5 is damaged"):
+        task.run.load_best(task.model)
+
+
+def test_run_that_is_going_on_is_left_alone(tmp_path):
+    script = (
+        "import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]);"
+        "lock.acquire(); print('held', flush=True); time.sleep(600)"
+    )
+    (tmp_path / "run").mkdir()
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, tmp_path / "run/.lock"], stdout=subprocess.PIPE
+    )
+    try:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="going on in another process"):
+            Task(tmp_path, resume=True)
+        assert list((tmp_path / "run").iterdir()) == [tmp_path / "run/.lock"]
+    finally:
+        other.kill()
+        other.wait()
+    Task(tmp_path, resume=True)  # a killed process holds nothing
+
+
 def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     run = Task(tmp_path).train().run
-    for place in (run.folder, run.checkpoints):
+    for place in (run.folder, run.folder / "checkpoints"):
         (place / ".writing-1-epoch-0009").mkdir()
     Task(tmp_path, resume=True)
     assert not list(run.folder.rglob(".writing-*"))
@@ -215,3 +270,14 @@ def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
     assert_same_weights(tmp_path / "whole" / last, tmp_path / "killed" / last)
     both = [tmp_path / name / "runs/tiny/history.csv" for name in ("whole", "killed")]
     assert both[0].read_text() == both[1].read_text()
+
+
+def test_report_of_an_earlier_end_is_not_taken_for_the_present_one(tmp_path):
+    run = Task(tmp_path, epochs=2).train().run
+    run.write_results({"epochs": 2, "test": {}})
+    assert Task(tmp_path, epochs=2, resume=True).run.results == {
+        "epochs": 2,
+        "test": {},
+    }
+    Task(tmp_path, epochs=3, resume=True).train()
+    assert Task(tmp_path, epochs=3, resume=True).run.results is None

@@ -18,7 +18,7 @@ from unet_tf.train import build, compile_model, train
 
 def history(config):
     [state] = (config.run_folder / "checkpoints").glob(f"epoch-*{config.epochs}/*.json")
-    return json.loads(state.read_text())
+    return json.loads(state.read_text())["history"]
 
 
 def test_loss_falls_and_results_agree_with_the_history(trained):
@@ -42,6 +42,7 @@ def test_run_folder_holds_what_it_promises(trained):
     config, results, _ = trained
     names = {path.name for path in config.run_folder.iterdir()}
     assert names == {
+        ".lock",
         "checkpoints",
         "config.json",
         "curves.png",

@@ -2,10 +2,13 @@
 
 import dataclasses
 import os
+import signal
 import sys
 from pathlib import Path
 
-from train_tf.errors import InputError
+from train_tf.errors import InputError, Terminated, WorkerLost
+
+TRY_AGAIN = 75  # the exit status EX_TEMPFAIL of sysexits.h
 
 
 def run(config_class, function):
@@ -17,20 +20,32 @@ def run(config_class, function):
             import what is slow by itself, so that `--help` answers at once.
 
     Returns:
-        The exit status: 2 when a person has to mend something, told on stderr.
+        The exit status: 2 when a person has to mend something, 75 when another worker
+        is gone and all can be started again, 130 or 143 when it was stopped by Ctrl-C
+        or SIGTERM. All are told on stderr.
     """
     import tyro
 
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         config = tyro.cli(config_class, description=config_class.__doc__)
-        _start_tensorflow()
+        start_tensorflow()
         return function(config) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except WorkerLost as error:
+        print(f"error: {error}", file=sys.stderr)
+        return TRY_AGAIN
+    except OSError as error:  # a full disk, a folder that cannot be written
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        print("\nstopped by Ctrl-C", file=sys.stderr)
         return 130
+    except Terminated:
+        print("\nstopped by SIGTERM", file=sys.stderr)
+        return 143
 
 
 def to_dict(config):
@@ -41,7 +56,7 @@ def to_dict(config):
     }
 
 
-def _start_tensorflow():
+def start_tensorflow():
     """Import TensorFlow without the notes that its C++ side prints on starting.
 
     They come before any log level applies, call a missing GPU an error, and say nothing
@@ -58,6 +73,10 @@ def _start_tensorflow():
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _terminate(*_):
+    raise Terminated
 
 
 def _plain(value):

@@ -45,6 +45,10 @@ class RunConfig:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What is computed with; auto takes what this processor does well."""
 
+    strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
+    """Who trains: one device, all GPUs of this machine, or those of all machines that
+    TF_CONFIG names; auto takes what there is. --batch-size is that of all together."""
+
     name: str | None = None
     """Name of the run; left out, it says what is trained."""
 

@@ -7,22 +7,25 @@ import keras
 import psutil
 import tensorflow as tf
 
+from train_tf import cluster
 from train_tf.errors import InputError
 
 BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 
 
-def set_up(precision, seed):
-    """Choose the precision, seed every random generator, and say so in one line.
+def set_up(precision, seed, strategy="auto"):
+    """Choose the devices and the precision, seed every random generator, and say so.
 
     Args:
         precision: "float32", "bfloat16", "float16", or "auto": bfloat16 where the
             processor has instructions for it, else float32.
         seed: a whole number.
+        strategy: as `train_tf.cluster.choose` takes it.
 
     Returns:
-        The `tf.distribute` strategy: over all GPUs if there are several.
+        The `tf.distribute` strategy.
     """
+    strategy = cluster.choose(strategy)
     keras.utils.set_random_seed(seed)
     gpus = tf.config.list_physical_devices("GPU")
     if precision == "auto":
@@ -30,10 +33,10 @@ def set_up(precision, seed):
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
     device = f"{len(gpus)} GPU" if gpus else f"{psutil.cpu_count()} CPU threads"
-    print(f"Device: {device}, {policy}, seed {seed}")
-    if len(gpus) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    count = strategy.num_replicas_in_sync
+    shared = f", {count} replicas" if count > 1 else ""
+    print(f"Device: {device}{shared}, {policy}, seed {seed}")
+    return strategy
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """SavedModels in the layout of TensorFlow Serving: <name>/<version>/."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from train_tf.errors import InputError
-from train_tf.files import write_json, written_beside
+from train_tf.files import read_json, write_json, written_beside
 
 WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
 TOLERANCE = 1e-5
@@ -92,7 +91,7 @@ def load(model, kind=None):
     """
     folder = newest_version(model)
     try:
-        about = json.loads((folder / "assets.extra" / "model.json").read_text())
+        about = read_json(folder / "assets.extra" / "model.json")
         if kind and about["kind"] != kind:
             raise ValueError(f"it is one of a {about['kind']}")
         return tf.saved_model.load(str(folder)), about

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from train_tf.errors import InputError
+
 
 @contextlib.contextmanager
 def written_beside(path):
@@ -33,6 +35,22 @@ def written_beside(path):
             shutil.rmtree(beside)
         else:
             beside.unlink(missing_ok=True)
+
+
+def read_json(path):
+    """The dict in a JSON file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        InputError: if there is something else in it.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"Expected {path} to hold a JSON object.")
+    return content
 
 
 def write_json(path, content):

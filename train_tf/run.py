@@ -1,29 +1,34 @@
-"""A run: its folder, its checkpoints, and going on where it stopped.
+"""A run: its folder, its history, and going on where it stopped.
 
 runs/<name>/ holds config.json, split.json, history.csv, results.json and pictures,
-tensorboard/ for TensorBoard, and checkpoints/epoch-NNNN/ of the last and the best
-epoch, each with model.weights.h5 (optimizer included) and state.json. state.json has
-the whole history, so that an epoch is either complete in one folder or not there.
+tensorboard/ for TensorBoard, and checkpoints/ of the last two epochs and the best one.
 """
 
 import csv
+import errno
 import io
 import json
 import math
-import shutil
+import sys
+import tempfile
+from pathlib import Path
 
+import filelock
 import keras
 import tensorflow as tf
 
+from train_tf import cluster, replicas
+from train_tf.checkpoints import Checkpoints
 from train_tf.command_line import to_dict
-from train_tf.errors import InputError
-from train_tf.files import remove_leftovers, write_json, write_text, written_beside
+from train_tf.errors import InputError, Terminated
+from train_tf.files import read_json, remove_leftovers, write_json, write_text
 
 # What may differ between a run and its resumption.
 FREE_TO_CHANGE = {
     "epochs",
     "patience",
     "resume",
+    "strategy",
     "data_dir",
     "runs_dir",
     "saved_models_dir",
@@ -33,38 +38,79 @@ FREE_TO_CHANGE = {
 class Run:
     """The folder of a run and what has been reached in it.
 
+    Of several workers only the chief reads and writes the folder. It is taken for this
+    process until the end of a `with`.
+
     Args:
         config: a config dataclass with `run_folder` and `resume`.
         monitor: the figure in the history that the best epoch has most or least of.
         mode: "max" or "min".
+        strategy: the `tf.distribute.Strategy` that the run is trained by.
 
     Attributes:
         folder: where everything goes.
         history: a list of dicts, one an epoch: "epoch", counted from 1, and figures.
+        results: what the last report of the run said, a dict; None without one.
+        is_chief: whether this process writes the folder.
 
     Raises:
-        InputError: if the folder is there and shall not be resumed, or is resumed with
-            options that would make it another run.
+        InputError: if the folder is there and shall not be resumed, is resumed with
+            options that would make it another run, is in use, or has no checkpoint that
+            is whole.
     """
 
-    def __init__(self, config, monitor, mode="max"):
+    def __init__(self, config, monitor, mode="max", strategy=None):
         self.config, self.monitor, self.mode = config, monitor, mode
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.is_chief = cluster.is_chief(self.strategy)
         self.folder = config.run_folder
-        self.checkpoints = self.folder / "checkpoints"
+        reached = self._open() if self.is_chief else None
+        reached = cluster.from_chief(json.dumps(reached).encode(), self.strategy)
+        self.history, self._kept, self.results = json.loads(reached)
+
+    def _open(self):
+        """Take the folder for this process; gives what was reached in it."""
         config_file = self.folder / "config.json"
-        if self.folder.exists():
-            if not config.resume:
-                raise InputError(
-                    f"There is a run in {self.folder}. Go on with it by --resume, or "
-                    "give the new one a --name of its own."
-                )
+        if self.folder.exists() and not self.config.resume:
+            raise InputError(
+                f"There is a run in {self.folder}. Go on with it by --resume, or give "
+                "the new one a --name of its own."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self.folder / ".lock", blocking=False)
+        try:
+            self._lock.acquire()  # a process that ends in whatever way gives it back
+        except filelock.Timeout as error:
+            raise InputError(
+                f"The run in {self.folder} is going on in another process. Wait for "
+                "it, or give the new one a --name of its own."
+            ) from error
+        try:
             if config_file.exists():
-                self._check_same_run(json.loads(config_file.read_text()))
+                self._check_same_run(read_json(config_file))
             remove_leftovers(self.folder)
-            remove_leftovers(self.checkpoints)
-        write_json(config_file, to_dict(config))
-        states = sorted(self.checkpoints.glob("epoch-*/state.json"))
-        self.history = json.loads(states[-1].read_text()) if states else []
+            self._checkpoints = Checkpoints(self.folder / "checkpoints")
+            write_json(config_file, to_dict(self.config))
+            history = self._checkpoints.history()
+            return history, self._checkpoints.epochs, self._results_of(history)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _results_of(self, history):
+        """The report that goes with a history; None if it is of another, or broken."""
+        try:
+            results = read_json(self.folder / "results.json")
+        except (FileNotFoundError, InputError):
+            return None
+        return results if results.get("epochs") == len(history) else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.is_chief:
+            self._lock.release()
 
     @property
     def epochs_done(self):
@@ -74,8 +120,12 @@ class Run:
     @property
     def best_epoch(self):
         """The epoch with the best monitored figure, counted from 1; 0 if none."""
+        return self._best_of(self._kept)
+
+    def _best_of(self, epochs):
         best = max if self.mode == "max" else min
-        rows = [row for row in self.history if not math.isnan(row[self.monitor])]
+        rows = [self.history[epoch - 1] for epoch in epochs]
+        rows = [row for row in rows if not math.isnan(row[self.monitor])]
         return best(rows, key=lambda row: row[self.monitor])["epoch"] if rows else 0
 
     @property
@@ -100,7 +150,9 @@ class Run:
             InputError: if the run was started with another content.
         """
         file = self.folder / name
-        if file.exists() and json.loads(file.read_text()) != content:
+        if not self.is_chief:
+            return
+        if file.exists() and read_json(file) != content:
             raise InputError(
                 f"The run was started with other data than now: see {file}. Bring back "
                 "what it was started with, or give the new run a --name of its own."
@@ -116,14 +168,19 @@ class Run:
         """
         figures = {name: float(value) for name, value in sorted(figures.items())}
         self.history.append({"epoch": self.epochs_done + 1, **figures})
-        with written_beside(self._checkpoint(self.epochs_done)) as beside:
-            beside.mkdir()
-            model.save_weights(beside / "model.weights.h5")
-            write_json(beside / "state.json", self.history)
-        for folder in self.checkpoints.glob("epoch-*"):
-            if folder not in map(self._checkpoint, (self.epochs_done, self.best_epoch)):
-                shutil.rmtree(folder)
-        write_text(self.folder / "history.csv", _as_csv(self.history))
+        self._kept = self._worth_keeping([*self._kept, self.epochs_done])
+        if self.is_chief:
+            self._checkpoints.save(model, self.history, self._kept)
+            write_text(self.folder / "history.csv", _as_csv(self.history))
+
+    def _worth_keeping(self, epochs):
+        # The one before the last is for the day when the last is damaged.
+        return sorted({*epochs[-2:], self._best_of(epochs) or epochs[-1]})
+
+    def write_results(self, results):
+        """Keep the report of the run, a dict for JSON."""
+        write_json(self.folder / "results.json", results)
+        self.results = results
 
     def load_last(self, model):
         """Put the weights and the optimizer of the last saved epoch into a model."""
@@ -133,13 +190,16 @@ class Run:
         """Put the weights of the best epoch into a model."""
         self._load(model, self.best_epoch)
 
-    def _checkpoint(self, epoch):
-        return self.checkpoints / f"epoch-{epoch:04d}"
-
     def _load(self, model, epoch):
-        # A new optimizer has no slots yet to put the saved ones into.
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._checkpoint(epoch) / "model.weights.h5")
+        with self.strategy.scope():
+            # A new optimizer has no slots yet to put the saved ones into.
+            model.optimizer.build(model.trainable_variables)
+        content = self._checkpoints.weights(epoch) if self.is_chief else b""
+        content = cluster.from_chief(content, self.strategy)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.weights.h5"
+            file.write_bytes(content)
+            model.load_weights(file)
 
     def _check_same_run(self, saved):
         differing = [
@@ -155,38 +215,54 @@ class Run:
             )
 
 
-def fit(model, run, batches, steps, validation, callbacks):
+def fit(model, run, batches, steps, validation, validation_steps, callbacks):
     """Train until the config's last epoch, from where the run stands.
 
     Args:
-        model: a `keras.Model`, built and compiled.
+        model: a `keras.Model`, built and compiled in the scope of the run's strategy.
         run: a `Run`.
-        batches: function from a `range` of epochs to their batches, one after another.
+        batches: function from a `range` of epochs and `train_tf.pipeline.Replicas` to
+            their batches, one after another.
         steps: batches an epoch.
-        validation: batches that each epoch ends with.
-        callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved.
+        validation: function from `Replicas` to the batches that each epoch ends with.
+        validation_steps: how many they are.
+        callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved;
+            of several workers, only the chief has them.
+
+    Raises:
+        InputError: if the loss is no number any more, or memory runs out.
+        WorkerLost: if another worker is gone.
     """
     if run.is_complete:
         return
     epochs = range(run.epochs_done, run.config.epochs)
-    # In the first step it would have TensorFlow trace that step twice.
-    model.optimizer.build(model.trainable_variables)
+    replicas.prepare_to_fit(model)
+    with run.strategy.scope():
+        # In the first step it would have TensorFlow trace that step twice.
+        model.optimizer.build(model.trainable_variables)
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")
     keeping = [_SeedEveryEpoch(run.config.seed), _StopIfNotFinite(), _KeepEpochs(run)]
     try:
         model.fit(
-            batches(epochs),
+            replicas.spread(lambda those: batches(epochs, those), run.strategy),
             steps_per_epoch=steps,
             initial_epoch=epochs.start,
             epochs=epochs.stop,
-            validation_data=validation,
-            callbacks=keeping + callbacks,
+            validation_data=replicas.spread(validation, run.strategy),
+            validation_steps=validation_steps,
+            callbacks=keeping + (callbacks if run.is_chief else []),
             verbose=0,
             shuffle=False,  # the batches come shuffled
         )
+    except (KeyboardInterrupt, Terminated):
+        so_far = f"Stopped in epoch {run.epochs_done + 1}; the epochs before are kept."
+        print(f"{so_far} Go on by --resume.", file=sys.stderr)
+        raise
     except tf.errors.ResourceExhaustedError as error:
+        if "No space left" in str(error):
+            raise OSError(errno.ENOSPC, "No space left", str(run.folder)) from error
         raise InputError(
             "Memory ran out in training; the epochs before are kept. Make the batch, "
             "the pictures or the network smaller."

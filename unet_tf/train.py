@@ -1,21 +1,13 @@
 """Train a UNet from a config: data, network, run, report, SavedModel."""
 
-import json
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from train_tf import devices
-from train_tf.callbacks import Progress, TensorBoard
-from train_tf.command_line import to_dict
+from train_tf import devices, training
 from train_tf.decode import decode_picture
 from train_tf.export import Signature, export
-from train_tf.files import write_json
 from train_tf.graph_checks import within
-from train_tf.report import draw_curves, provenance
-from train_tf.run import Run, fit
 from train_tf.schedule import learning_rate
 from unet_tf import data, report
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
@@ -49,7 +41,8 @@ def train(config):
         config: a `UNetConfig`.
 
     Returns:
-        The results, as in results.json: "test" and "validation" figures among them.
+        The results, as in results.json: "test" and "validation" figures among them; of
+        several workers only the chief has them.
 
     Raises:
         InputError: if the data, the options or the run folder are not in order.
@@ -58,43 +51,79 @@ def train(config):
         >>> results = train(UNetConfig(down="strided", up="upsample", loss="dice"))
         >>> results["test"]["mean_iou"]
     """
-    started = time.monotonic()
-    strategy = devices.set_up(config.precision, config.seed)
-    photographs = data.load_photographs(config)
-    steps = -(-photographs.counts["train"] // config.batch_size)
-    with strategy.scope():
-        shape = (config.image_size, config.image_size, 3)
-        model = build(config, shape, len(photographs.class_names))
-        compile_model(model, config, steps, photographs.class_names)
-    devices.check_memory([model], config.batch_size)
+    return training.train(config, UNetTask)
 
-    run = Run(config, monitor="val_mean_iou")
-    run.keep("split.json", photographs.split)
-    print(f"Run: {run.folder} ({model.count_params():,} parameters)")
-    results_file = run.folder / "results.json"
-    if run.is_complete and results_file.exists():
-        results = json.loads(results_file.read_text())
-        print(f"It was complete after epoch {run.epochs_done}; --epochs extends it.")
-        _print_summary(run, results, photographs.class_names)
-        return results
 
-    validation = data.evaluation_batches(photographs.validation, config.batch_size)
-    fit(
-        model,
-        run,
-        lambda epochs: data.training_batches(photographs, config, epochs),
-        steps,
-        validation,
-        _watchers(run, photographs, steps),
-    )
+class UNetTask(training.Task):
+    """A UNet and its photographs."""
 
-    run.load_best(model)
-    results = _results(run, model, photographs)
-    results["saved_model"] = str(export_unet(model, config, photographs))
-    results["minutes"] = round((time.monotonic() - started) / 60, 2)
-    write_json(results_file, results)
-    _print_summary(run, results, photographs.class_names)
-    return results
+    monitor = "val_mean_iou"
+    shown = {
+        "loss": "loss",
+        "val_loss": "validation loss",
+        "val_accuracy": "accuracy",
+        "val_mean_iou": "mean IoU",
+    }
+    curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
+    use = "Use it:      python scripts/predict_unet.py --model {} PHOTO_OR_FOLDER"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.photographs = data.load_photographs(config)
+        self.split, self.counts = self.photographs.split, self.photographs.counts
+        self.compared = {name: getattr(config, name) for name in COMPARED}
+        self.shape = (config.image_size, config.image_size, 3)
+        self.inputs = tf.TensorSpec((None, *self.shape), tf.float32, "image")
+
+    def build(self):
+        names = self.photographs.class_names
+        model = build(self.config, self.shape, len(names))
+        compile_model(model, self.config, self.steps, names)
+        return model
+
+    def training_batches(self, epochs, replicas):
+        return data.training_batches(self.photographs, self.config, epochs, replicas)
+
+    def validation_batches(self, replicas):
+        part = self.photographs.validation
+        return data.evaluation_batches(part, self.config.batch_size, replicas)
+
+    def pictures(self, model):
+        photos, masks, _ = (array[:SHOWN] for array in self.photographs.validation)
+        colours = self.photographs.colours
+        truth = report.overlay(photos, masks[..., 0], colours)
+        drawn = report.overlay(photos, predict_ids(model, photos), colours)
+        side_by_side = np.concatenate([photos, truth, drawn], axis=2)
+        return {"photograph, truth, prediction": side_by_side}
+
+    def results(self, model, run):
+        photographs, names = self.photographs, self.photographs.class_names
+        photos, truth = photographs.test.photos, photographs.test.masks[..., 0]
+        size = self.config.batch_size
+        predicted = predict_ids(model, photos, size)
+        mirrored = predict_ids(model, photos, size, mirror=True)
+        report.draw_predictions(
+            run.folder / "predictions.png",
+            photos[:SHOWN],
+            truth[:SHOWN],
+            predicted[:SHOWN],
+            names,
+            photographs.colours,
+        )
+        return {
+            "test": report.figures_of(truth, predicted, names),
+            "test, mirrored too": report.figures_of(truth, mirrored, names),
+            **report.floors(photographs.train.masks[..., 0], truth, names),
+        }
+
+    def export(self, model):
+        return export_unet(model, self.config, self.photographs)
+
+    def summary(self, results):
+        rows = {f"test, {results['images']['test']} photographs": results["test"]}
+        others = ("test, mirrored too", *(x for x in results if x.startswith("floor")))
+        rows |= {title: results[title] for title in others}
+        return report.table(rows, self.photographs.class_names)
 
 
 def build(config, image_shape, classes):
@@ -172,35 +201,6 @@ def export_unet(model, config, photographs):
     return place
 
 
-def _watchers(run, photographs, steps):
-    shown = {
-        "loss": "loss",
-        "val_loss": "validation loss",
-        "val_accuracy": "accuracy",
-        "val_mean_iou": "mean IoU",
-    }
-    photos, masks, _ = (array[:SHOWN] for array in photographs.validation)
-    truth = report.overlay(photos, masks[..., 0], photographs.colours)
-
-    def pictures(model):
-        predicted = predict_ids(model, photos)
-        drawn = report.overlay(photos, predicted, photographs.colours)
-        side_by_side = np.concatenate([photos, truth, drawn], axis=2)
-        return {"photograph, truth, prediction": side_by_side}
-
-    return [
-        Progress(run.epochs_done, run.config.epochs, steps, shown),
-        TensorBoard(
-            run.folder / "tensorboard",
-            run.config.name,
-            {name: getattr(run.config, name) for name in COMPARED},
-            "mean_iou",
-            tf.TensorSpec((None, *photos.shape[1:]), tf.float32, "image"),
-            pictures,
-        ),
-    ]
-
-
 def predict_ids(model, photos, batch_size=16, mirror=False):
     """Class ids, (count, height, width), of uint8 photographs of the model's size.
 
@@ -213,53 +213,3 @@ def predict_ids(model, photos, batch_size=16, mirror=False):
     mirrored = model.predict(scaled[:, :, ::-1], batch_size=batch_size, verbose=0)
     both = keras.ops.softmax(logits) + keras.ops.softmax(mirrored[:, :, ::-1])
     return keras.ops.convert_to_numpy(both).argmax(-1).astype("uint8")
-
-
-def _results(run, model, photographs):
-    """Figures of the best epoch on the test part, and their pictures."""
-    names = photographs.class_names
-    photos, truth = photographs.test.photos, photographs.test.masks[..., 0]
-    predicted = predict_ids(model, photos, run.config.batch_size)
-    mirrored = predict_ids(model, photos, run.config.batch_size, mirror=True)
-    report.draw_predictions(
-        run.folder / "predictions.png",
-        photos[:SHOWN],
-        truth[:SHOWN],
-        predicted[:SHOWN],
-        names,
-        photographs.colours,
-    )
-    curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
-    draw_curves(run.folder / "curves.png", run.history, curves, run.best_epoch)
-    best = run.history[run.best_epoch - 1]
-    return {
-        "config": to_dict(run.config),
-        **provenance(),
-        "images": photographs.counts,
-        "parameters": model.count_params(),
-        "epochs": run.epochs_done,
-        "best_epoch": run.best_epoch,
-        "validation": {
-            name.removeprefix("val_"): value
-            for name, value in best.items()
-            if name.startswith("val_")
-        },
-        "test": report.figures_of(truth, predicted, names),
-        "test, mirrored too": report.figures_of(truth, mirrored, names),
-        **report.floors(photographs.train.masks[..., 0], truth, names),
-    }
-
-
-def _print_summary(run, results, class_names):
-    rows = {f"test, {results['images']['test']} photographs": results["test"]}
-    others = ("test, mirrored too", *(x for x in results if x.startswith("floor")))
-    rows |= {title: results[title] for title in others}
-    print(f"\nBest epoch {results['best_epoch']}, {results['minutes']:.1f} minutes\n")
-    print(report.table(rows, class_names))
-    model = results["saved_model"]
-    print(
-        f"\nPictures:    {run.folder}/predictions.png, {run.folder}/curves.png\n"
-        f"SavedModel:  {model}\n"
-        f"Watch it:    tensorboard --logdir {run.config.runs_dir}\n"
-        f"Use it:      python scripts/predict_unet.py --model {model} PHOTO_OR_FOLDER"
-    )

@@ -1,0 +1,96 @@
+"""Who trains is chosen by what there is; a TF_CONFIG that is not in order is told."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from train_tf import cluster
+from train_tf.errors import InputError, WorkerLost
+
+
+def config(workers=("a:1", "b:2"), index=0, job="worker"):
+    task = {"type": job, "index": index}
+    return json.dumps({"cluster": {job: list(workers)}, "task": task})
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+
+
+@pytest.mark.parametrize("name", ["auto", "one"])
+def test_one_device_needs_no_strategy(name):
+    strategy = cluster.choose(name)
+    assert strategy.num_replicas_in_sync == 1
+    assert cluster.is_chief(strategy)
+    assert cluster.from_chief(b"as it was", strategy) == b"as it was"
+
+
+def test_workers_without_a_cluster_are_refused():
+    with pytest.raises(InputError, match="needs TF_CONFIG.*launch_local"):
+        cluster.choose("multiworker")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        config(index=2),
+        config(index=-1),
+        config(index="one"),
+        config(job="evaluator"),
+        config(workers=["a:1", "a:1"]),
+        config(workers=["a", "b"]),
+        config(workers=[1, 2]),
+        config(workers=[]),
+        '{"cluster": {"worker": ["a:1"]}}',
+    ],
+)
+def test_cluster_that_is_not_in_order_is_refused_with_an_example(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match='Expected TF_CONFIG.*"index": 0') as refused:
+        cluster.choose("auto")
+    assert text in str(refused.value)
+
+
+class Resolver:
+    task_id = 0
+
+    def cluster_spec(self):
+        addresses = ["localhost:1", "localhost:2", "localhost:3"]
+        return tf.train.ClusterSpec({"worker": addresses})
+
+
+@pytest.mark.parametrize(
+    ("answering", "message", "said"),
+    [
+        ({1, 3}, "Socket closed", "Lost worker 1 (localhost:2)"),
+        (
+            {1, 2, 3},
+            "no heartbeat from /job:worker/replica:0/task:2",
+            "Lost worker 2 (localhost:3)",
+        ),
+        ({1, 2, 3}, "something else", "Lost another worker"),
+    ],
+)
+def test_lost_worker_is_named(answering, message, said, monkeypatch):
+    def answers(address):
+        return int(address.split(":")[1]) in answering
+
+    monkeypatch.setattr(cluster, "_answers", answers)
+
+    class Strategy:
+        cluster_resolver = Resolver()
+
+    with pytest.raises(WorkerLost) as lost, cluster.watched(Strategy()):
+        raise tf.errors.UnavailableError(None, None, message)
+    assert str(lost.value).startswith(said) and "--resume" in str(lost.value)
+
+
+def test_error_of_a_lone_training_is_its_own():
+    strategy = tf.distribute.get_strategy()
+    with pytest.raises(tf.errors.UnavailableError), cluster.watched(strategy):
+        raise tf.errors.UnavailableError(None, None, "as it was")

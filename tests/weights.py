@@ -1,0 +1,30 @@
+"""Weights files, compared."""
+
+import h5py
+import numpy as np
+
+
+def arrays_in(file):
+    """Name to array of all that is in a weights file, the optimizer's state too."""
+    found = {}
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(file) as opened:
+        opened.visititems(collect)
+    return found
+
+
+def assert_same_weights(one, other, tolerance=0.0):
+    """Of two files, or of the files of two checkpoints."""
+    one, other = (
+        arrays_in(path / "model.weights.h5" if path.is_dir() else path)
+        for path in (one, other)
+    )
+    assert one.keys() == other.keys() and len(one) > 3
+    for name, values in one.items():
+        np.testing.assert_allclose(
+            values, other[name], rtol=tolerance, atol=tolerance, err_msg=name
+        )

@@ -1,0 +1,108 @@
+"""The checkpoints of a run: each is whole and unspoilt, or is put aside.
+
+A checkpoint is a folder epoch-NNNN with model.weights.h5, the optimizer's state in it,
+and state.json: the run's history up to there, and the checksum of the weights.
+"""
+
+import hashlib
+import shutil
+
+from train_tf.errors import InputError
+from train_tf.files import read_json, remove_leftovers, write_json, written_beside
+
+WEIGHTS, STATE = "model.weights.h5", "state.json"
+
+
+class Checkpoints:
+    """The folder of a run's checkpoints.
+
+    Opening it puts aside those that were damaged since they were written, and says so.
+
+    Args:
+        folder: where they are, or will be.
+
+    Attributes:
+        epochs: the epochs that there are checkpoints of, counted from 1, in order.
+
+    Raises:
+        InputError: if there are checkpoints and all are damaged.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        remove_leftovers(folder)
+        names = sorted(path.name for path in folder.glob("epoch-*"))
+        self.epochs = [int(name.removeprefix("epoch-")) for name in names]
+        damaged = [epoch for epoch in self.epochs if not self._is_sound(epoch)]
+        if damaged and damaged == self.epochs:
+            raise InputError(
+                f"No checkpoint in {folder} is whole: the checksums differ from those "
+                "that were written with them. Begin anew under another --name."
+            )
+        for epoch in damaged:
+            self._put_aside(epoch)
+
+    def history(self):
+        """The history that the last checkpoint goes with, a list of dicts."""
+        return self._state(self.epochs[-1])["history"] if self.epochs else []
+
+    def save(self, model, history, keep):
+        """Write the checkpoint of the epoch that has just ended.
+
+        Args:
+            model: the compiled `keras.Model`.
+            history: a list of dicts, one an epoch, this one included.
+            keep: the epochs whose checkpoints stay; the others are removed when this
+                one is safely there.
+        """
+        epoch = len(history)
+        with written_beside(self._folder(epoch)) as beside:
+            beside.mkdir()
+            model.save_weights(beside / WEIGHTS)
+            checksum = _checksum((beside / WEIGHTS).read_bytes())
+            write_json(beside / STATE, {"sha256": checksum, "history": history})
+        for earlier in self.epochs:
+            if earlier not in keep:
+                shutil.rmtree(self._folder(earlier))
+        self.epochs = list(keep)
+
+    def weights(self, epoch):
+        """The weights file of an epoch, as bytes.
+
+        Raises:
+            InputError: if it is not as it was written.
+        """
+        content = (self._folder(epoch) / WEIGHTS).read_bytes()
+        if _checksum(content) != self._state(epoch)["sha256"]:
+            raise InputError(
+                f"{self._folder(epoch) / WEIGHTS} is damaged: its checksum differs "
+                "from the one that was written with it."
+            )
+        return content
+
+    def _folder(self, epoch):
+        return self.folder / f"epoch-{epoch:04d}"
+
+    def _state(self, epoch):
+        return read_json(self._folder(epoch) / STATE)
+
+    def _is_sound(self, epoch):
+        try:
+            self.weights(epoch)
+            return len(self._state(epoch)["history"]) == epoch
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _put_aside(self, epoch):
+        folder = self._folder(epoch)
+        aside = folder.with_name(f"damaged-{folder.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        self.epochs.remove(epoch)
+        print(
+            f"The checkpoint of epoch {epoch} is damaged; it is left aside in {aside}."
+        )
+
+
+def _checksum(content):
+    return hashlib.sha256(content).hexdigest()

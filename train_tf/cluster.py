@@ -1,0 +1,181 @@
+"""Several workers of one training: GPUs of this machine, or of several machines.
+
+TensorFlow's strategies do the work (`tf.distribute`). Every worker runs the same
+program on the same data. The first of them, the chief, is alone in writing files and
+saying how it goes; what the others need to know of the run folder it sends them, so
+they need no folder in common. When one is lost, the others say so.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import socket
+import sys
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context as eager_context
+
+from train_tf.errors import InputError, WorkerLost
+
+START_SECONDS = 300  # for all workers to have come
+SILENT_SECONDS = 20  # after which a worker is taken for lost
+STEP_SECONDS = 3600  # for one exchange; the longest is for the chief's tests at the end
+
+TF_CONFIG_EXAMPLE = (
+    '{"cluster": {"worker": ["host-0:3333", "host-1:3333"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+def choose(name):
+    """The `tf.distribute` strategy that a name stands for.
+
+    It has to be the first thing that a program does with TensorFlow.
+
+    Args:
+        name: "one" replica; "mirrored", a replica on each GPU of this machine;
+            "multiworker", on those of all machines that TF_CONFIG names; "auto", what
+            there is.
+
+    Raises:
+        InputError: if TF_CONFIG is needed and is not in order.
+        WorkerLost: if the other workers do not come.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        several = "mirrored" if len(gpus) > 1 else "one"
+        name = "multiworker" if os.getenv("TF_CONFIG") else several
+    if name == "one":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    return _join_cluster(*_cluster())
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id == 0
+
+
+def from_chief(content, strategy):
+    """Give every worker the bytes that the chief has.
+
+    Args:
+        content: bytes; whatever the others have is not looked at.
+    """
+    if strategy.cluster_resolver is None:
+        return content
+
+    # What all gather: the chief's bytes, as whole numbers, and nothing of the others. A
+    # byte before them, because TensorFlow breaks down where there is nothing at all.
+    content = b"." + content if is_chief(strategy) else b""
+    own = np.frombuffer(content, "uint8").astype("int32")
+    first = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(
+            own if context.replica_id_in_sync_group == 0 else own[:0]
+        )
+    )
+    return strategy.gather(first, axis=0).numpy().astype("uint8").tobytes()[1:]
+
+
+@contextlib.contextmanager
+def watched(strategy):
+    """Say in a sentence, as `WorkerLost`, that another worker is gone."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if strategy.cluster_resolver is None:
+            raise
+        raise WorkerLost(_who_is_lost(strategy.cluster_resolver, error)) from error
+
+
+def _cluster():
+    """The addresses of the workers, and which of them this one is."""
+    text = os.getenv("TF_CONFIG")
+    if not text:
+        raise InputError(
+            "--strategy multiworker needs TF_CONFIG in the environment, for example "
+            f"{TF_CONFIG_EXAMPLE}. To try it on one machine: python "
+            "scripts/launch_local.py --workers 2 -- python scripts/train_unet.py"
+        )
+    try:
+        config = json.loads(text)
+        workers, task = config["cluster"]["worker"], config["task"]
+        index = int(task["index"])
+        in_order = (
+            set(config["cluster"]) == {"worker"}
+            and task["type"] == "worker"
+            and 0 <= index < len(workers)
+            and all(re.fullmatch(r".+:\d+", address) for address in workers)
+            and len(set(workers)) == len(workers)
+        )
+    except (ValueError, KeyError, TypeError):
+        in_order = False
+    if not in_order:
+        raise InputError(
+            "Expected TF_CONFIG to name all workers, each once, and which one this is: "
+            f"{TF_CONFIG_EXAMPLE}. Received: {text}"
+        )
+    return tuple(workers), index
+
+
+@functools.cache  # a process joins once
+def _join_cluster(workers, index):
+    # As the strategy does it by itself, but with times after which a person is told.
+    eager_context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(
+                name="worker", num_tasks=len(workers)
+            )
+        ],
+        cluster_register_timeout_in_ms=1000 * START_SECONDS,
+        heartbeat_timeout_in_ms=1000 * SILENT_SECONDS,
+        shutdown_barrier_timeout_in_ms=1000 * SILENT_SECONDS,
+    )
+    options = tf.distribute.experimental.CommunicationOptions(
+        timeout_seconds=STEP_SECONDS
+    )
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(
+            communication_options=options
+        )
+    except tf.errors.OpError as error:
+        raise WorkerLost(
+            f"The {len(workers)} workers of TF_CONFIG did not come together within "
+            f"{START_SECONDS} seconds: {', '.join(workers)}. {error.message}"
+        ) from error
+    if index:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return strategy
+
+
+def _who_is_lost(resolver, error):
+    workers = resolver.cluster_spec().as_dict()["worker"]
+    named = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
+    others = [number for number in range(len(workers)) if number != resolver.task_id]
+    lost = [n for n in others if not _answers(workers[n])] or sorted(
+        {int(number) for number in named} - {resolver.task_id}
+    )
+    who = ", ".join(f"worker {number} ({workers[number]})" for number in lost)
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    why = next((line for line in lines if "aborted" in line), lines[0] if lines else "")
+    return (
+        f"Lost {who or 'another worker'}; the epochs before are kept. Start all "
+        f"workers again with --resume. TensorFlow says: {why}"
+    )
+
+
+def _answers(address):
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""A training from its config to its SavedModel, whatever the model."""
+
+import abc
+import time
+
+from train_tf import cluster, devices, replicas
+from train_tf.callbacks import Progress, TensorBoard
+from train_tf.command_line import to_dict
+from train_tf.pipeline import steps_of
+from train_tf.report import draw_curves, provenance
+from train_tf.run import Run, fit
+
+
+class Task(abc.ABC):
+    """What a training has of its own: its data, its model, what is looked at.
+
+    Args:
+        config: a subclass of `train_tf.config.RunConfig`.
+
+    Attributes:
+        counts: how many examples the parts "train", "validation" and "test" have.
+        split: what must be the same when the run is resumed; a dict for JSON.
+        monitor, mode: as `train_tf.run.Run`.
+        shown: name in the history to name, of the figures shown after each epoch.
+        curves: name in the history to title, of the figures drawn over the epochs.
+        compared: options that TensorBoard's table of runs shows, name to value.
+        inputs: `tf.TensorSpec`s of what the model is called with.
+        use: what to do next, with {} for the SavedModel.
+    """
+
+    mode = "max"
+
+    def __init__(self, config):
+        self.config = config
+
+    @abc.abstractmethod
+    def build(self):
+        """The compiled model."""
+
+    @abc.abstractmethod
+    def training_batches(self, epochs, replicas):
+        """As `train_tf.pipeline.training_batches`."""
+
+    @abc.abstractmethod
+    def validation_batches(self, replicas):
+        """As `train_tf.pipeline.evaluation_batches`."""
+
+    @abc.abstractmethod
+    def pictures(self, model):
+        """What TensorBoard shows after each epoch: title to pictures."""
+
+    def spreads(self, model):
+        """Numbers whose distribution TensorBoard shows: title to numbers."""
+        return {}
+
+    @abc.abstractmethod
+    def results(self, model, run):
+        """Figures of the test part, a dict for JSON; writes pictures of it."""
+
+    @abc.abstractmethod
+    def export(self, model):
+        """Export the model for serving; gives its folder."""
+
+    @abc.abstractmethod
+    def summary(self, results):
+        """The results as text for the screen."""
+
+    @property
+    def steps(self):
+        """Batches an epoch."""
+        return steps_of(self.counts["train"], self.config.batch_size)
+
+    def networks(self, model):
+        """The functional models in a model, the first for images."""
+        return [model]
+
+    def parameters_of(self, model):
+        """How many weights the model has for its use."""
+        return model.count_params()
+
+
+def train(config, task_class):
+    """Train a model, or go on with its run, and export its best epoch.
+
+    Args:
+        config: a subclass of `train_tf.config.RunConfig`.
+        task_class: the `Task` of it.
+
+    Returns:
+        The results, as in results.json; of several workers only the chief has them.
+
+    Raises:
+        InputError: if the data, the options or the run folder are not in order.
+        WorkerLost: if another worker is gone.
+    """
+    started = time.monotonic()
+    strategy = devices.set_up(config.precision, config.seed, config.strategy)
+    with cluster.watched(strategy):
+        task = task_class(config)
+        sharing = strategy.num_replicas_in_sync
+        replicas.check_enough(task.counts, config.batch_size, sharing)
+        with strategy.scope():
+            model = task.build()
+        devices.check_memory(task.networks(model), -(-config.batch_size // sharing))
+        with Run(config, task.monitor, task.mode, strategy) as run:
+            return _carry_out(task, model, run, started)
+
+
+def _carry_out(task, model, run, started):
+    config = task.config
+    run.keep("split.json", task.split)
+    print(f"Run: {run.folder} ({task.parameters_of(model):,} parameters)")
+    if run.is_complete and run.results:
+        print(f"It was complete after epoch {run.epochs_done}; --epochs extends it.")
+        _tell(task, run)
+        return run.results
+
+    own = replicas.Own(task.build)
+    fit(
+        model,
+        run,
+        task.training_batches,
+        task.steps,
+        task.validation_batches,
+        steps_of(task.counts["validation"], config.batch_size),
+        _watchers(task, run, own) if run.is_chief else [],
+    )
+    run.load_best(model)
+    if run.is_chief:
+        run.write_results(_report(task, own.of(model), run, started))
+        _tell(task, run)
+    # The others wait for this, so that all can be started again if it fails.
+    cluster.from_chief(b"", run.strategy)
+    return run.results
+
+
+def _report(task, model, run, started):
+    draw_curves(run.folder / "curves.png", run.history, task.curves, run.best_epoch)
+    best = run.history[run.best_epoch - 1]
+    return {
+        "config": to_dict(task.config),
+        **provenance(),
+        "images": task.counts,
+        "parameters": task.parameters_of(model),
+        "epochs": run.epochs_done,
+        "best_epoch": run.best_epoch,
+        "validation": {
+            name.removeprefix("val_"): value
+            for name, value in best.items()
+            if name.startswith("val_")
+        },
+        **task.results(model, run),
+        "saved_model": str(task.export(model)),
+        "minutes": round((time.monotonic() - started) / 60, 2),
+    }
+
+
+def _watchers(task, run, own):
+    config = task.config
+    return [
+        Progress(run.epochs_done, config.epochs, task.steps, task.shown),
+        TensorBoard(
+            run.folder / "tensorboard",
+            config.name,
+            task.compared,
+            task.monitor.removeprefix("val_"),
+            task.inputs,
+            lambda model: task.pictures(own.of(model)),
+            lambda model: task.spreads(own.of(model)),
+        ),
+    ]
+
+
+def _tell(task, run):
+    results = run.results
+    pictures = (str(file) for file in sorted(run.folder.glob("*.png")))
+    print(
+        f"\nBest epoch {results['best_epoch']}, {results['minutes']:.1f} minutes\n\n"
+        f"{task.summary(results)}\n\n"
+        f"Pictures:    {', '.join(pictures)}\n"
+        f"SavedModel:  {results['saved_model']}\n"
+        f"Watch it:    tensorboard --logdir {task.config.runs_dir}\n"
+        f"{task.use.format(results['saved_model'])}"
+    )
