@@ -1,0 +1,34 @@
+"""Start several workers of one training on this machine; see --help."""
+
+import dataclasses
+import sys
+
+import tyro
+
+from train_tf import command_line
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchLocalConfig:
+    """Try on this machine what a training on several does: start one command as several
+    workers, each with its share of the processors and a TF_CONFIG of its own."""
+
+    command: tyro.conf.Positional[tuple[str, ...]]
+    """The command, after --, for example -- python scripts/train_unet.py --resume"""
+
+    workers: int = 2
+    """How many workers."""
+
+    restarts: int = 0
+    """How often all are started again when one of them was lost. Give the command
+    --resume, so that they go on from the last checkpoint."""
+
+
+def main(config):
+    from train_tf.launch import launch
+
+    return launch(config.command, config.workers, config.restarts)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(LaunchLocalConfig, main))

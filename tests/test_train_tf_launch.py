@@ -1,0 +1,73 @@
+"""Workers on one machine: each knows its place; one that fails ends all."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from train_tf import launch as module
+from train_tf.errors import InputError
+from train_tf.launch import launch
+
+PYTHON = sys.executable
+
+
+def test_each_worker_knows_its_place(tmp_path):
+    script = (
+        "import os, json, pathlib; c = json.loads(os.environ['TF_CONFIG']);"
+        "c['processors'] = sorted(os.sched_getaffinity(0));"
+        "pathlib.Path(str(c['task']['index'])).write_text(json.dumps(c))"
+    )
+    assert launch([PYTHON, "-c", script], 2) == 0
+    told = [json.loads((tmp_path / str(index)).read_text()) for index in range(2)]
+    assert told[0]["cluster"] == told[1]["cluster"]
+    assert len(set(told[0]["cluster"]["worker"])) == 2
+    assert [one["task"] for one in told] == [
+        {"type": "worker", "index": index} for index in range(2)
+    ]
+    apart = set(told[0]["processors"]).isdisjoint(told[1]["processors"])
+    assert apart or len(told[0]["processors"]) == 1
+
+
+def failing(status):
+    """Worker 1 fails at once, worker 0 would go on for ever."""
+    return (
+        "import os, sys, time; first = '\"index\": 0' in os.environ['TF_CONFIG'];"
+        f"open('starts', 'a').write('x'); time.sleep(600 if first else 0); {status}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ("sys.exit(2)", 2),
+        ("sys.exit(75)", 75),
+        ("os.kill(os.getpid(), 9)", 137),
+    ],
+)
+def test_one_that_fails_ends_all(how, status, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 1)
+    start = time.monotonic()
+    assert launch([PYTHON, "-c", failing(how)], 2) == status
+    assert time.monotonic() - start < 60
+
+
+@pytest.mark.parametrize(("status", "starts"), [(75, 3), (2, 1)])
+def test_only_lost_workers_are_started_again(status, starts, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.5)
+    command = [PYTHON, "-c", failing(f"sys.exit({status})")]
+    assert launch(command, 2, restarts=2) == status
+    assert (tmp_path / "starts").read_text() == "xx" * starts
+
+
+@pytest.mark.parametrize("command", [[], ["no-such-program"]])
+def test_command_that_is_none_is_refused(command):
+    with pytest.raises(InputError, match="Expected a command after --"):
+        launch(command, 2)
+
+
+@pytest.mark.parametrize("workers", [0, 65])
+def test_workers_out_of_range_are_refused(workers):
+    with pytest.raises(InputError, match="--workers from 1 to 64"):
+        launch([PYTHON], workers)

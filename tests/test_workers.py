@@ -1,0 +1,75 @@
+"""Several workers give what one gives; what only one may do, only the chief does."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, made_once
+from train_on_workers import EPOCHS
+from weights import assert_same_weights
+
+PAIRS = [
+    "maxpool-transpose-bce",
+    "maxpool-transpose-dice",
+    "strided-transpose-bce",
+    "strided-upsample-dice",
+]
+
+
+def train(factory, data_dir, workers, *cases):
+    """The folder in which so many workers have trained the cases."""
+
+    def make(folder):
+        command = [sys.executable, ROOT / "tests/train_on_workers.py", folder, data_dir]
+        launcher = [sys.executable, ROOT / "scripts/launch_local.py"]
+        launcher += [f"--workers={workers}", "--"] if workers > 1 else []
+        done = subprocess.run(
+            [*(launcher if workers > 1 else []), *command, *cases],
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        (folder / "said.txt").write_text(done.stdout)
+        return folder
+
+    return made_once(factory, f"workers_{workers}_{'_'.join(cases)}", make)
+
+
+def assert_same(one, other, case):
+    last = f"runs/{case}/checkpoints/epoch-{EPOCHS:04d}"
+    first = f"runs/{case}/checkpoints/epoch-0001"
+    assert_same_weights(one / last, other / last, tolerance=1e-5)
+    with pytest.raises(AssertionError):  # and a training changes more than that
+        assert_same_weights(one / first, one / last, tolerance=1e-4)
+    for a, b in zip(history(one, case), history(other, case), strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def history(folder, case):
+    lines = (folder / f"runs/{case}/history.csv").read_text().splitlines()[1:]
+    return [[float(cell) for cell in line.split(",")] for line in lines]
+
+
+def test_two_workers_train_as_one(tmp_path_factory, small_sets):
+    case = "strided-upsample-dice"
+    one = train(tmp_path_factory, small_sets, 1, case)
+    two = train(tmp_path_factory, small_sets, 2, case)
+    assert_same(one, two, case)
+    assert len(list((two / "saved_models" / case).iterdir())) == 1
+    assert (two / "said.txt").read_text().count("Epoch 2/2") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [*PAIRS, "cvae"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_more_workers_train_as_one(case, workers, tmp_path_factory, small_sets):
+    one = train(tmp_path_factory, small_sets, 1, *PAIRS, "cvae")
+    several = train(tmp_path_factory, small_sets, workers, *PAIRS, "cvae")
+    assert_same(one, several, case)
+
+
+@pytest.mark.slow
+def test_keras_still_needs_our_help(tmp_path_factory, small_sets):
+    said = (train(tmp_path_factory, small_sets, 2, "keras") / "keras.txt").read_text()
+    assert said != "None", "Keras needs less of `replicas.prepare_to_fit`: shorten it"

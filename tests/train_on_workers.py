@@ -1,0 +1,94 @@
+"""Trains small models by however many workers TF_CONFIG names; run by test_workers.py.
+
+Usage: python tests/train_on_workers.py FOLDER DATA_DIR CASE...
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cvae_tf.config import CVAEConfig
+from train_tf import command_line
+from unet_tf.config import UNetConfig
+
+EPOCHS = 2
+
+
+def configs(folder, data_dir):
+    """Trainings of ten steps an epoch, whose batches no number of workers divides."""
+    kept = {"runs_dir": folder / "runs", "saved_models_dir": folder / "saved_models"}
+    small = {"epochs": EPOCHS, "precision": "float32", **kept}
+    unet = UNetConfig(filters=2, depth=2, image_size=32, batch_size=26, **small)
+    cvae = CVAEConfig(
+        latents=3, detail_latents=1, batch_size=38, data_dir=data_dir, **small
+    )
+    blocks = [
+        ("maxpool", "transpose", "bce"),
+        ("maxpool", "transpose", "dice"),
+        ("strided", "transpose", "bce"),
+        ("strided", "upsample", "dice"),
+    ]
+    return {
+        **{
+            f"{down}-{up}-{loss}": dataclasses.replace(
+                unet, down=down, up=up, loss=loss, name=f"{down}-{up}-{loss}"
+            )
+            for down, up, loss in blocks
+        },
+        "cvae": dataclasses.replace(cvae, name="cvae"),
+    }
+
+
+def keras_by_itself(strategy):
+    """What Keras's own fit raises under several workers; None if it goes well."""
+    import keras
+
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    try:
+        model.fit(np.ones((4, 2)), np.ones((4, 1)), batch_size=4, verbose=0)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def plain(task_class):
+    """The task with an optimizer that does not blow up the last digit of a gradient."""
+    import keras
+
+    class Plain(task_class):
+        def build(self):
+            model = super().build()
+            rate = 1e-5 if isinstance(model.optimizer, keras.optimizers.Adam) else 0.001
+            model.optimizer = keras.optimizers.SGD(rate)
+            return model
+
+        def results(self, model, run):
+            np.savez(run.folder / "weights.npz", *model.get_weights())
+            return super().results(model, run)
+
+    return Plain
+
+
+def main(folder, data_dir, *cases):
+    command_line.start_tensorflow()
+    from cvae_tf.train import CVAETask
+    from train_tf import cluster, training
+    from unet_tf.train import UNetTask
+
+    folder = Path(folder)
+    strategy = cluster.choose("auto")
+    if "keras" in cases:
+        raised = keras_by_itself(strategy)
+        if cluster.is_chief(strategy):
+            (folder / "keras.txt").write_text(str(raised))
+        cases = [case for case in cases if case != "keras"]
+    for case in cases:
+        task_class = plain(CVAETask if case == "cvae" else UNetTask)
+        training.train(configs(folder, data_dir)[case], task_class)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,92 @@
+"""Several workers of one training on one machine."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from train_tf.command_line import TRY_AGAIN
+from train_tf.errors import InputError
+
+GRACE_SECONDS = 60  # for the others to end by themselves when one has failed
+
+
+def launch(command, workers, restarts=0):
+    """Run a command as several workers until all have ended.
+
+    Args:
+        command: a program and its arguments.
+        workers: how many there shall be.
+        restarts: how often all are started again when one of them was lost.
+
+    Returns:
+        0 if all workers ended well, else the exit status of the first that did not.
+
+    Raises:
+        InputError: if there is no such program.
+    """
+    if not command or not shutil.which(command[0]):
+        raise InputError(f"Expected a command after --. Received: {' '.join(command)}")
+    if not 1 <= workers <= 64:
+        raise InputError(f"Expected --workers from 1 to 64. Received: {workers}")
+    for left in range(restarts, -1, -1):
+        status = _run_once(command, workers)
+        # Below 0: ended by a signal.
+        if left and (status == TRY_AGAIN or status < 0):
+            print(f"A worker was lost; starting all again, {left - 1} times left.")
+        else:
+            break
+    return status if status >= 0 else 128 - status
+
+
+def _run_once(command, workers):
+    addresses = _free_addresses(workers)
+    processors = sorted(os.sched_getaffinity(0))
+    started = []
+    try:
+        for index in range(workers):
+            config = {
+                "cluster": {"worker": addresses},
+                "task": {"type": "worker", "index": index},
+            }
+            # Fewer processors than workers: each takes what the others leave.
+            share = processors[index::workers] or processors
+            started.append(
+                subprocess.Popen(
+                    command,
+                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                    preexec_fn=lambda share=share: os.sched_setaffinity(0, share),
+                )
+            )
+        return _wait(started)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def _wait(processes):
+    """The first exit status that is not 0, or 0."""
+    failed, deadline = 0, float("inf")
+    while any(process.poll() is None for process in processes):
+        time.sleep(0.2)
+        ended = [process.poll() for process in processes]
+        if not failed and any(ended):
+            failed = next(filter(None, ended))
+            deadline = time.monotonic() + GRACE_SECONDS
+        if time.monotonic() > deadline:
+            break
+    return failed or next(filter(None, (p.poll() for p in processes)), 0)
+
+
+def _free_addresses(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("localhost", 0))
+        return [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
