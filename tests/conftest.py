@@ -21,6 +21,8 @@ from unet_tf.config import UNetConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
+pytest_plugins = ["faults.table"]
+
 
 @pytest.fixture(autouse=True)
 def plain_surroundings(monkeypatch, tmp_path):

@@ -1,0 +1,36 @@
+"""A training to do things to."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--filters=2", "--depth=2", "--image-size=32", "--epochs=4", "--name=small"]
+
+
+class Training:
+    """A small UNet's training in a process of its own, in an empty folder."""
+
+    def __init__(self, folder, *options):
+        self.folder, self.run = folder, folder / "runs" / "small"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "scripts/train_unet.py", *SMALL, *options],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, condition, seconds=300):
+        """Until `condition()` holds, or the training has ended."""
+        deadline = time.monotonic() + seconds
+        while not condition() and self.process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def end(self, seconds=300):
+        """Exit status, standard output and standard error, when it has ended."""
+        output, errors = self.process.communicate(timeout=seconds)
+        return self.process.returncode, output, errors
