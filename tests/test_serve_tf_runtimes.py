@@ -52,6 +52,17 @@ def test_runtime_answers_as_the_saved_model(runtime, tmp_path):
 
 
 @pytest.mark.parametrize("runtime", PACKAGES)
+def test_output_named_as_an_input_gets_a_name_of_its_own(runtime, tmp_path):
+    installed(runtime)
+    examples, given = [np.ones((1, 8, 8, 3), "float32")], {"image": ANY_SIZE}
+    signature = Signature(lambda image: {"image": 2 * image}, given, examples)
+    about = {"kind": "UNet", "image_size": 8, "class_names": ("a", "b")}
+    model, _ = export(tmp_path / "double", {"serving_default": signature}, about)
+    run = load_from(runtime, export_to(runtime, model, tmp_path / "out"))
+    np.testing.assert_array_equal(run({"image": examples[0]})["image_out"], 2.0)
+
+
+@pytest.mark.parametrize("runtime", PACKAGES)
 def test_quantized_runtime_answers_nearly_so(runtime, tmp_path):
     installed(runtime)
     model, _ = export(tmp_path / "edges", *edges())
