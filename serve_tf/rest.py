@@ -29,12 +29,12 @@ def to_request(body, signatures):
     """
     try:
         asked = json.loads(body)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"JSON parse error: {error}") from error
     if not isinstance(asked, dict) or len({"instances", "inputs"} & set(asked)) != 1:
         raise Refused('Expected an object with either "instances" or "inputs".')
     name = asked.get("signature_name", "serving_default")
-    if name not in signatures:
+    if not isinstance(name, str) or name not in signatures:
         raise Refused(f"Expected a signature of {sorted(signatures)}. Received: {name}")
     wanted = signatures[name]["inputs"]
     columns = _columns(asked, wanted)
@@ -78,6 +78,8 @@ def _to_array(name, value, dtype):
     kinds = {"f": "iuf", "i": "iu", "u": "iu"}[np.dtype(dtype).kind]
     if array.dtype.kind not in kinds:
         raise Refused(f"Expected {name} as {dtype}. Received: {_shortened(value)}")
+    if array.dtype.kind != "f" and (array.astype(dtype) != array).any():
+        raise Refused(f"Expected {name} in the range of {dtype}. Received: {value}")
     return array.astype(dtype)
 
 

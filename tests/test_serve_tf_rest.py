@@ -99,3 +99,21 @@ def test_body_that_is_no_json_is_refused():
     for body in ("", "[1, 2]", "{", '"text"'):
         with pytest.raises(Refused):
             to_request(body, SIGNATURES)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"\x80", "JSON parse error"),
+        ("[" * 100_000, "JSON parse error"),
+        ('{"signature_name": ["relabel"], "instances": [1]}', "Expected a signature"),
+        (
+            '{"signature_name": "relabel", "inputs": {"image": [[0, 1]],'
+            ' "label": [4294967299]}}',
+            "label in the range of int32",
+        ),
+    ],
+)
+def test_hostile_bodies_are_refused(body, said):
+    with pytest.raises(Refused, match=said):
+        to_request(body, SIGNATURES)

@@ -148,11 +148,14 @@ def _by_stem(folder):
 def _problems_of_ids(ids, known, classes, pairs):
     if not pairs:
         return ["no photograph with a mask that can be read"]
-    if classes is None and sorted(ids) != list(range(len(ids))):
+    after_gap = [n for place, n in enumerate(sorted(ids)) if n != place]
+    if classes is None and after_gap:
+        first = next(pair for pair in pairs if pair.ids & set(after_gap))
         return [
             f"the masks hold the class ids {_listed(ids)}: expected 0, 1, 2 ... "
-            "without gaps (255 where a pixel is to be ignored). Renumber them, or say "
-            "by --classes how many there are. A mask saved as JPEG cannot keep ids."
+            "without gaps (255 where a pixel is to be ignored). The first mask that "
+            f"breaks the row is {first.mask_file}. Renumber them, or say by --classes "
+            "how many there are. A mask saved as JPEG cannot keep ids."
         ]
     if known < 2:
         return ["the masks hold class 0 alone: expected two classes or more"]

@@ -17,6 +17,7 @@ def record():
 
 def pytest_sessionfinish(session, exitstatus):
     whole = {Path(item.fspath).name for item in session.items} >= {
+        "test_faults_at_doors.py",
         "test_faults_of_workers.py",
         "test_faults_on_one_machine.py",
     }
