@@ -36,9 +36,13 @@ def main(config):
     for model in models:
         version = newest_version(model)
         print(version, flush=True)
-        for kept, said in check_saved_model(version, config.load):
-            print(f"  {'ok' if kept else 'BROKEN'}: {said}", flush=True)
-            broken += not kept
+        try:
+            for kept, said in check_saved_model(version, config.load):
+                print(f"  {'ok' if kept else 'BROKEN'}: {said}", flush=True)
+                broken += not kept
+        except InputError as error:  # it cannot be loaded, or ended the whole process
+            print(f"  BROKEN: {error}", flush=True)
+            broken += 1
     return 1 if broken else 0
 
 

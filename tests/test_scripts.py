@@ -164,3 +164,16 @@ def test_vae_is_trained_as_the_readme_says(small_sets, tmp_path):
     assert "Traceback" not in answer.stderr and "Warning" not in answer.stderr
     for part in ("Data: mnist", "Epoch 1/1", "100 test images", "Judge it:"):
         assert part in answer.stdout
+
+
+def test_check_of_models_goes_on_after_a_broken_one(tmp_path):
+    for name in ("one", "two"):
+        version = tmp_path / "saved_models" / name / "1"
+        version.mkdir(parents=True)
+        (version / "saved_model.pb").write_bytes(b"no SavedModel")
+    answer = run(tmp_path, "check_serving.py")
+    assert answer.returncode == 1 and "Traceback" not in answer.stderr
+    lines = answer.stdout.splitlines()
+    assert lines[0] == "saved_models/one/1" and lines[1].startswith("  BROKEN: ")
+    assert sum(line.startswith("  BROKEN: ") for line in lines) == 2
+    assert "saved_models/two/1" in lines
