@@ -33,11 +33,13 @@ def main(config):
     from serve_tf.compare import as_table, export_and_compare
     from train_tf.export import model_name
     from train_tf.files import write_json
+    from train_tf.report import provenance
 
     out = config.out or Path("exports") / model_name(config.model)
     rows = export_and_compare(config.model, config.format, config.quantize, out)
     print(f"\n{as_table(rows)}\n\nExports: {out}")
-    write_json(out / f"comparison_{config.quantize}.json", rows)
+    about = {**provenance(), "runtimes": rows}
+    write_json(out / f"comparison_{config.quantize}.json", about)
     return 1 if any("refused" in row for row in rows.values()) else 0
 
 

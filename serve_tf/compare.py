@@ -73,17 +73,18 @@ def export_and_compare(model, formats, quantize, out):
 def as_table(rows):
     """Rows of `export_and_compare` as text, in Markdown."""
     head = (
-        "| runtime | largest difference | mean IoU | MiB | ms, 1 picture | "
+        "| runtime | largest difference | mean | mean IoU | MiB | ms, 1 picture | "
         f"pictures/s, {BATCH} at once |"
     )
-    lines = [head, "|---|---|---|---|---|---|"]
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for title, row in rows.items():
         if "refused" in row:
-            lines.append(f"| {title} | {row['refused']} | | | | |")
+            lines.append(f"| {title} | {row['refused']} | | | | | |")
             continue
         iou = f"{row['mean_iou']:.4f}" if "mean_iou" in row else ""
         lines.append(
-            f"| {title} | {row['largest_difference']:.1g} | {iou} | "
+            f"| {title} | {row['largest_difference']:.1g} | "
+            f"{row['mean_difference']:.1g} | {iou} | "
             f"{row['bytes'] / 2**20:.1f} | {row['milliseconds']:.1f} | "
             f"{row['pictures_per_second']:.0f} |"
         )
@@ -132,7 +133,10 @@ def _in_batches(run, request):
 def _figures(answers, expected, pictures, about):
     of_runtime = answers.get(pictures.output, answers.get(f"{pictures.output}_out"))
     apart = np.abs(of_runtime - expected[pictures.output])
-    figures = {"largest_difference": float(apart.max())}
+    figures = {
+        "largest_difference": float(apart.max()),
+        "mean_difference": float(apart.mean()),
+    }
     if pictures.truth is not None:
         names = about["class_names"]
         of_masks = figures_of(pictures.truth, answers["mask"], names)

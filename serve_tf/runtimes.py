@@ -8,6 +8,7 @@ requirements-export.txt, and are imported only where they are used.
 
 import contextlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,9 @@ def _load_litert(file):
 
 
 def _convert_to_openvino(folder, file, calibration):
+    # It would send to its makers what it is used for and, where there is no network to
+    # do so, never let this process end. It can do without that package.
+    sys.modules["openvino_telemetry"] = None
     import openvino
 
     model = openvino.convert_model(str(folder))
