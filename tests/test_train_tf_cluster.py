@@ -1,9 +1,12 @@
 """Who trains is chosen by what there is; a TF_CONFIG that is not in order is told."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 
 from train_tf import cluster
 from train_tf.errors import InputError, WorkerLost
@@ -94,3 +97,15 @@ def test_error_of_a_lone_training_is_its_own():
     strategy = tf.distribute.get_strategy()
     with pytest.raises(tf.errors.UnavailableError), cluster.watched(strategy):
         raise tf.errors.UnavailableError(None, None, "as it was")
+
+
+def test_worker_that_is_stuck_ends_itself_in_a_sentence():
+    script = (
+        "from train_tf import cluster; cluster.STUCK_SECONDS = 2;"
+        "cluster.PROGRESS.note(); cluster.PROGRESS.watch()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 75
+    assert "no worker got on for 2 seconds" in done.stderr and "--resume" in done.stderr

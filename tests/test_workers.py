@@ -8,6 +8,8 @@ from conftest import ROOT, made_once
 from train_on_workers import EPOCHS
 from weights import assert_same_weights
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [
     "maxpool-transpose-bce",
     "maxpool-transpose-dice",
@@ -43,7 +45,7 @@ def assert_same(one, other, case):
     with pytest.raises(AssertionError):  # and a training changes more than that
         assert_same_weights(one / first, one / last, tolerance=1e-4)
     for a, b in zip(history(one, case), history(other, case), strict=True):
-        assert a == pytest.approx(b, rel=1e-4)
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-3)
 
 
 def history(folder, case):
@@ -51,25 +53,16 @@ def history(folder, case):
     return [[float(cell) for cell in line.split(",")] for line in lines]
 
 
-def test_two_workers_train_as_one(tmp_path_factory, small_sets):
-    case = "strided-upsample-dice"
-    one = train(tmp_path_factory, small_sets, 1, case)
-    two = train(tmp_path_factory, small_sets, 2, case)
-    assert_same(one, two, case)
-    assert len(list((two / "saved_models" / case).iterdir())) == 1
-    assert (two / "said.txt").read_text().count("Epoch 2/2") == 1
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("case", [*PAIRS, "cvae"])
 @pytest.mark.parametrize("workers", [2, 3])
-def test_more_workers_train_as_one(case, workers, tmp_path_factory, small_sets):
+def test_several_workers_train_as_one(case, workers, tmp_path_factory, small_sets):
     one = train(tmp_path_factory, small_sets, 1, *PAIRS, "cvae")
     several = train(tmp_path_factory, small_sets, workers, *PAIRS, "cvae")
     assert_same(one, several, case)
+    assert len(list((several / "saved_models" / case).iterdir())) == 1
+    assert (several / "said.txt").read_text().count("Epoch 2/2") == len(PAIRS) + 1
 
 
-@pytest.mark.slow
 def test_keras_still_needs_our_help(tmp_path_factory, small_sets):
     said = (train(tmp_path_factory, small_sets, 2, "keras") / "keras.txt").read_text()
     assert said != "None", "Keras needs less of `replicas.prepare_to_fit`: shorten it"

@@ -13,17 +13,20 @@ import os
 import re
 import socket
 import sys
+import threading
+import time
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context as eager_context
 
+from train_tf.command_line import TRY_AGAIN
 from train_tf.errors import InputError, WorkerLost
 
 START_SECONDS = 300  # for all workers to have come
 SILENT_SECONDS = 20  # after which a worker is taken for lost
-STEP_SECONDS = 3600  # for one exchange; the longest is for the chief's tests at the end
+STUCK_SECONDS = 3600  # without a step; the longest is for the chief's tests at the end
 
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["host-0:3333", "host-1:3333"]}, '
@@ -71,6 +74,7 @@ def from_chief(content, strategy):
     if strategy.cluster_resolver is None:
         return content
 
+    PROGRESS.note()
     # What all gather: the chief's bytes, as whole numbers, and nothing of the others. A
     # byte before them, because TensorFlow breaks down where there is nothing at all.
     content = b"." + content if is_chief(strategy) else b""
@@ -81,6 +85,36 @@ def from_chief(content, strategy):
         )
     )
     return strategy.gather(first, axis=0).numpy().astype("uint8").tobytes()[1:]
+
+
+class Progress:
+    """When this worker last got on; ends the process when that is too long ago.
+
+    TensorFlow's own time-out of an exchange keeps a thread for each of them until it is
+    over: thousands after a few steps.
+    """
+
+    def __init__(self):
+        self.last = time.monotonic()
+
+    def note(self):
+        """This worker got on."""
+        self.last = time.monotonic()
+
+    def watch(self):
+        """Until the process ends."""
+        while time.monotonic() - self.last < STUCK_SECONDS:
+            time.sleep(1)
+        print(
+            f"error: no worker got on for {STUCK_SECONDS} seconds; the epochs before "
+            "are kept. Start all workers again with --resume.",
+            file=sys.stderr,
+        )
+        sys.stderr.flush()
+        os._exit(TRY_AGAIN)
+
+
+PROGRESS = Progress()
 
 
 @contextlib.contextmanager
@@ -139,18 +173,14 @@ def _join_cluster(workers, index):
         heartbeat_timeout_in_ms=1000 * SILENT_SECONDS,
         shutdown_barrier_timeout_in_ms=1000 * SILENT_SECONDS,
     )
-    options = tf.distribute.experimental.CommunicationOptions(
-        timeout_seconds=STEP_SECONDS
-    )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(
-            communication_options=options
-        )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise WorkerLost(
             f"The {len(workers)} workers of TF_CONFIG did not come together within "
             f"{START_SECONDS} seconds: {', '.join(workers)}. {error.message}"
         ) from error
+    threading.Thread(target=PROGRESS.watch, daemon=True).start()
     if index:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     return strategy

@@ -297,6 +297,7 @@ class _StopIfNotFinite(keras.callbacks.Callback):
     """Ends the run before an epoch with a broken loss is kept."""
 
     def on_train_batch_end(self, batch, logs=None):
+        cluster.PROGRESS.note()
         if not math.isfinite(logs["loss"]):
             raise InputError(
                 f"The loss became {logs['loss']} at step {batch + 1} of epoch "
