@@ -101,8 +101,8 @@ def test_error_of_a_lone_training_is_its_own():
 
 def test_worker_that_is_stuck_ends_itself_in_a_sentence():
     script = (
-        "from train_tf import cluster; cluster.STUCK_SECONDS = 2;"
-        "cluster.PROGRESS.note(); cluster.PROGRESS.watch()"
+        "import threading; from train_tf import cluster; cluster.STUCK_SECONDS = 2;"
+        "cluster.PROGRESS.watch(threading.Event())"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True

@@ -101,17 +101,18 @@ class Progress:
         """This worker got on."""
         self.last = time.monotonic()
 
-    def watch(self):
-        """Until the process ends."""
-        while time.monotonic() - self.last < STUCK_SECONDS:
-            time.sleep(1)
-        print(
-            f"error: no worker got on for {STUCK_SECONDS} seconds; the epochs before "
-            "are kept. Start all workers again with --resume.",
-            file=sys.stderr,
-        )
-        sys.stderr.flush()
-        os._exit(TRY_AGAIN)
+    def watch(self, stop):
+        """Until `stop`, a `threading.Event`, is set."""
+        self.note()
+        while not stop.wait(1):
+            if time.monotonic() - self.last > STUCK_SECONDS:
+                print(
+                    f"error: no worker got on for {STUCK_SECONDS} seconds; the epochs "
+                    "before are kept. Start all workers again with --resume.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os._exit(TRY_AGAIN)  # the thread that is stuck cannot be stopped
 
 
 PROGRESS = Progress()
@@ -119,13 +120,18 @@ PROGRESS = Progress()
 
 @contextlib.contextmanager
 def watched(strategy):
-    """Say in a sentence, as `WorkerLost`, that another worker is gone."""
+    """Say in a sentence, as `WorkerLost`, that another worker is gone or stuck."""
+    stop = threading.Event()
+    if strategy.cluster_resolver is not None:
+        threading.Thread(target=PROGRESS.watch, args=(stop,), daemon=True).start()
     try:
         yield
     except tf.errors.OpError as error:
         if strategy.cluster_resolver is None:
             raise
         raise WorkerLost(_who_is_lost(strategy.cluster_resolver, error)) from error
+    finally:
+        stop.set()
 
 
 def _cluster():
@@ -180,7 +186,6 @@ def _join_cluster(workers, index):
             f"The {len(workers)} workers of TF_CONFIG did not come together within "
             f"{START_SECONDS} seconds: {', '.join(workers)}. {error.message}"
         ) from error
-    threading.Thread(target=PROGRESS.watch, daemon=True).start()
     if index:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     return strategy
