@@ -1,8 +1,11 @@
 """Who trains is chosen by what there is; a TF_CONFIG that is not in order is told."""
 
 import json
+import socket
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import tensorflow as tf
@@ -109,3 +112,23 @@ def test_worker_that_is_stuck_ends_itself_in_a_sentence():
     )
     assert done.returncode == 75
     assert "no worker got on for 2 seconds" in done.stderr and "--resume" in done.stderr
+
+
+@pytest.mark.parametrize(("word", "answers"), [(b"x", True), (b"", False)])
+def test_worker_that_says_nothing_is_none(word, answers):
+    with socket.create_server(("localhost", 0)) as server:
+
+        def say():
+            connection, _ = server.accept()
+            connection.sendall(word)
+            time.sleep(4)
+
+        threading.Thread(target=say, daemon=True).start()
+        assert cluster._answers(f"localhost:{server.getsockname()[1]}") == answers
+
+
+def test_grpc_server_answers():
+    server = tf.distribute.Server(
+        tf.train.ClusterSpec({"worker": ["localhost:0"]}), "worker", 0
+    )
+    assert cluster._answers(server.target.removeprefix("grpc://"))

@@ -28,6 +28,9 @@ START_SECONDS = 300  # for all workers to have come
 SILENT_SECONDS = 20  # after which a worker is taken for lost
 STUCK_SECONDS = 3600  # without a step; the longest is for the chief's tests at the end
 
+# How HTTP/2, which gRPC speaks, begins: the preface, and settings without any.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["host-0:3333", "host-1:3333"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -208,9 +211,11 @@ def _who_is_lost(resolver, error):
 
 
 def _answers(address):
+    """Whether a worker says a word; a stopped one still lets itself be connected to."""
     host, port = address.rsplit(":", 1)
     try:
-        socket.create_connection((host, int(port)), timeout=3).close()
+        with socket.create_connection((host, int(port)), timeout=3) as connection:
+            connection.sendall(GREETING)
+            return bool(connection.recv(1))
     except OSError:
         return False
-    return True
