@@ -102,16 +102,24 @@ def test_error_of_a_lone_training_is_its_own():
         raise tf.errors.UnavailableError(None, None, "as it was")
 
 
-def test_worker_that_is_stuck_ends_itself_in_a_sentence():
+@pytest.mark.parametrize(
+    ("limit", "others", "said"),
+    [
+        ("STUCK_SECONDS", {}, "Lost another worker"),
+        ("SILENT_SECONDS", {1: "localhost:1"}, "Lost worker 1 (localhost:1)"),
+    ],
+)
+def test_worker_that_is_stuck_ends_itself_in_a_sentence(limit, others, said):
     script = (
-        "import threading; from train_tf import cluster; cluster.STUCK_SECONDS = 2;"
-        "cluster.PROGRESS.watch(threading.Event())"
+        f"import threading; from train_tf import cluster; cluster.{limit} = 2;"
+        f"cluster.PROGRESS.watch(threading.Event(), {others})"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 75
-    assert "no worker got on for 2 seconds" in done.stderr and "--resume" in done.stderr
+    assert said in done.stderr and "no worker got on for" in done.stderr
+    assert "--resume" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("word", "answers"), [(b"x", True), (b"", False)])

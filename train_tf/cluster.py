@@ -104,17 +104,20 @@ class Progress:
         """This worker got on."""
         self.last = time.monotonic()
 
-    def watch(self, stop):
-        """Until `stop`, a `threading.Event`, is set."""
+    def watch(self, stop, others):
+        """Until `stop`, a `threading.Event`, is set.
+
+        Args:
+            others: number to address of the other workers, which are called upon when
+                this one does not get on.
+        """
         self.note()
         while not stop.wait(1):
-            if time.monotonic() - self.last > STUCK_SECONDS:
-                print(
-                    f"error: no worker got on for {STUCK_SECONDS} seconds; the epochs "
-                    "before are kept. Start all workers again with --resume.",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            seconds = time.monotonic() - self.last
+            lost = seconds > SILENT_SECONDS and _silent(others)
+            if lost or seconds > STUCK_SECONDS:
+                why = f"no worker got on for {seconds:.0f} seconds"
+                print(f"error: {_told(lost, others, why)}", file=sys.stderr, flush=True)
                 os._exit(TRY_AGAIN)  # the thread that is stuck cannot be stopped
 
 
@@ -124,15 +127,19 @@ PROGRESS = Progress()
 @contextlib.contextmanager
 def watched(strategy):
     """Say in a sentence, as `WorkerLost`, that another worker is gone or stuck."""
-    stop = threading.Event()
-    if strategy.cluster_resolver is not None:
-        threading.Thread(target=PROGRESS.watch, args=(stop,), daemon=True).start()
+    if strategy.cluster_resolver is None:
+        yield
+        return
+    others, stop = _others(strategy.cluster_resolver), threading.Event()
+    threading.Thread(target=PROGRESS.watch, args=(stop, others), daemon=True).start()
     try:
         yield
     except tf.errors.OpError as error:
-        if strategy.cluster_resolver is None:
-            raise
-        raise WorkerLost(_who_is_lost(strategy.cluster_resolver, error)) from error
+        lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+        why = next((line for line in lines if "aborted" in line), "".join(lines[:1]))
+        named = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
+        lost = _silent(others) or sorted({*map(int, named)} & set(others))
+        raise WorkerLost(_told(lost, others, f"TensorFlow says: {why}")) from error
     finally:
         stop.set()
 
@@ -194,19 +201,22 @@ def _join_cluster(workers, index):
     return strategy
 
 
-def _who_is_lost(resolver, error):
+def _others(resolver):
+    """Number to address of the other workers."""
     workers = resolver.cluster_spec().as_dict()["worker"]
-    named = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
-    others = [number for number in range(len(workers)) if number != resolver.task_id]
-    lost = [n for n in others if not _answers(workers[n])] or sorted(
-        {int(number) for number in named} - {resolver.task_id}
-    )
-    who = ", ".join(f"worker {number} ({workers[number]})" for number in lost)
-    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    why = next((line for line in lines if "aborted" in line), lines[0] if lines else "")
+    return {n: x for n, x in enumerate(workers) if n != resolver.task_id}
+
+
+def _silent(others):
+    """The numbers of those that do not answer."""
+    return [number for number, address in others.items() if not _answers(address)]
+
+
+def _told(lost, others, why):
+    who = ", ".join(f"worker {number} ({others[number]})" for number in lost or ())
     return (
         f"Lost {who or 'another worker'}; the epochs before are kept. Start all "
-        f"workers again with --resume. TensorFlow says: {why}"
+        f"workers again with --resume. {why}"
     )
 
 
