@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import filelock
 import keras
 import tensorflow as tf
 
@@ -21,10 +20,12 @@ from train_tf import cluster, replicas
 from train_tf.checkpoints import Checkpoints
 from train_tf.command_line import to_dict
 from train_tf.errors import InputError, Terminated
-from train_tf.files import read_json, remove_leftovers, write_json, write_text
+from train_tf.files import read_json, write_json, write_text
+from train_tf.folder import take
 
 # What may differ between a run and its resumption.
 FREE_TO_CHANGE = {
+    "config",
     "epochs",
     "patience",
     "resume",
@@ -70,27 +71,10 @@ class Run:
 
     def _open(self):
         """Take the folder for this process; gives what was reached in it."""
-        config_file = self.folder / "config.json"
-        if self.folder.exists() and not self.config.resume:
-            raise InputError(
-                f"There is a run in {self.folder}. Go on with it by --resume, or give "
-                "the new one a --name of its own."
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(self.folder / ".lock", blocking=False)
+        config = self.config
+        self._lock = take(self.folder, to_dict(config), config.resume, FREE_TO_CHANGE)
         try:
-            self._lock.acquire()  # a process that ends in whatever way gives it back
-        except filelock.Timeout as error:
-            raise InputError(
-                f"The run in {self.folder} is going on in another process. Wait for "
-                "it, or give the new one a --name of its own."
-            ) from error
-        try:
-            if config_file.exists():
-                self._check_same_run(read_json(config_file))
-            remove_leftovers(self.folder)
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
-            write_json(config_file, to_dict(self.config))
             history = self._checkpoints.history()
             return history, self._checkpoints.epochs, self._results_of(history)
         except BaseException:
@@ -121,6 +105,13 @@ class Run:
     def best_epoch(self):
         """The epoch with the best monitored figure, counted from 1; 0 if none."""
         return self._best_of(self._kept)
+
+    @property
+    def best_figure(self):
+        """The best of the monitored figures until the config's last epoch."""
+        epochs = min(self.config.epochs, self.epochs_done)
+        best = self._best_of(range(1, epochs + 1))
+        return self.history[best - 1][self.monitor] if best else math.nan
 
     def _best_of(self, epochs):
         best = max if self.mode == "max" else min
@@ -200,19 +191,6 @@ class Run:
             file = Path(folder) / "model.weights.h5"
             file.write_bytes(content)
             model.load_weights(file)
-
-    def _check_same_run(self, saved):
-        differing = [
-            f"  --{name.replace('_', '-')}: {saved.get(name)} before, {value} now"
-            for name, value in to_dict(self.config).items()
-            if name not in FREE_TO_CHANGE and saved.get(name) != value
-        ]
-        if differing:
-            listed = "\n".join(differing)
-            raise InputError(
-                f"The run in {self.folder} was started with other options:\n{listed}\n"
-                "Resume it with the same ones, or give the new run a --name of its own."
-            )
 
 
 def fit(model, run, batches, steps, validation, validation_steps, callbacks):
