@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -56,3 +57,70 @@ def test_interrupt_ends_with_its_own_status(monkeypatch, capsys):
 
 def test_config_becomes_plain_values():
     assert command_line.to_dict(Config()) == {"size": 3, "place": "here"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FromFile:
+    """Do a thing, as a file says."""
+
+    size: int = 3
+    """How large."""
+
+    loud: bool = True
+    """How."""
+
+    colour: Literal["red", "green"] = "red"
+    """Which."""
+
+    place: Path | None = None
+    """Where."""
+
+    config: Path | None = None
+    """The file."""
+
+
+def run_from_file(monkeypatch, content, *arguments):
+    Path("options.json").write_text(content)
+    arguments = ["thing", "--config", "options.json", *arguments]
+    monkeypatch.setattr(sys, "argv", arguments)
+    got = []
+    return command_line.run(FromFile, got.append), got
+
+
+def test_options_come_from_a_file_and_the_command_line_stands_above(monkeypatch):
+    content = '{"size": 5, "loud": false, "colour": "green", "place": null}'
+    status, (config,) = run_from_file(monkeypatch, content, "--size", "7")
+    assert status == 0
+    assert config == FromFile(7, False, "green", None, Path("options.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"size": 5, "weight": 1}', "Received: weight"),
+        ('{"colour": "blue"}', "blue"),
+        ('{"size": "large"}', "large"),
+        ("[1, 2]", "JSON object"),
+        ("{", "no JSON"),
+    ],
+)
+def test_options_of_a_file_that_are_not_in_order_are_named(
+    content, said, monkeypatch, capsys
+):
+    status, got = run_from_file(monkeypatch, content)
+    errors = capsys.readouterr().err
+    assert status == 2 and not got
+    assert said in errors and "options.json" in errors
+
+
+def test_file_of_options_that_is_not_there_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["thing", "--config", "none.json"])
+    assert command_line.run(FromFile, print) == 2
+    assert "none.json" in capsys.readouterr().err
+
+
+def test_silence_hides_what_is_printed(capsys):
+    with command_line.silent():
+        print("hidden")
+    print("shown")
+    assert capsys.readouterr().out == "shown\n"

@@ -1,5 +1,6 @@
 """A command: options from a dataclass, one function called, errors in a sentence."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 from train_tf.errors import InputError, Terminated, WorkerLost
+from train_tf.files import read_json
 
 TRY_AGAIN = 75  # the exit status EX_TEMPFAIL of sysexits.h
 
@@ -24,11 +26,9 @@ def run(config_class, function):
         is gone and all can be started again, 130 or 143 when it was stopped by Ctrl-C
         or SIGTERM. All are told on stderr.
     """
-    import tyro
-
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        config = tyro.cli(config_class, description=config_class.__doc__)
+        config = _parse(config_class, sys.argv[1:])
         start_tensorflow()
         return function(config) or 0
     except InputError as error:
@@ -75,9 +75,58 @@ def start_tensorflow():
             os.close(stderr)
 
 
+@contextlib.contextmanager
+def silent():
+    """Within it, what is printed is not shown; errors are."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def _parse(config_class, arguments):
+    """A config of what the command line says, and of the file that it names."""
+    import tyro
+
+    def parse(options):
+        return tyro.cli(config_class, description=config_class.__doc__, args=options)
+
+    config = parse(arguments)
+    file = getattr(config, "config", None)
+    if not file:
+        return config
+    given = _as_arguments(read_json(file), config_class, file)
+    try:
+        parse(given)
+    except (SystemExit, InputError) as error:
+        raise InputError(f"Not in order: the options in {file}. {error}") from error
+    return parse([*given, *arguments])
+
+
+def _as_arguments(options, config_class, file):
+    """Options of a JSON file as a person would type them."""
+    fields = {field.name for field in dataclasses.fields(config_class)}
+    unknown = sorted(options.keys() - fields)
+    if unknown:
+        raise InputError(
+            f"Expected options of this command in {file}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    arguments = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            arguments.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, list):
+            arguments += [option, *map(str, value)]
+        elif value is not None:
+            arguments.append(f"{option}={value}")
+    return arguments
+
+
 def _terminate(*_):
     raise Terminated
 
 
 def _plain(value):
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, Path) else value
