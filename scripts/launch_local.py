@@ -1,4 +1,4 @@
-"""Start several workers of one training on this machine; see --help."""
+"""Start several workers of one training or search on this machine; see --help."""
 
 import dataclasses
 import sys
@@ -19,15 +19,20 @@ class LaunchLocalConfig:
     workers: int = 2
     """How many workers."""
 
+    search: bool = False
+    """Whether the command is a search, scripts/tune_unet.py: each worker runs trials of
+    its own, and one more process, the chief, hands them out."""
+
     restarts: int = 0
     """How often all are started again when one of them was lost. Give the command
     --resume, so that they go on from the last checkpoint."""
 
 
 def main(config):
-    from train_tf.launch import launch
+    from train_tf.launch import launch, of_search, of_training
 
-    return launch(config.command, config.workers, config.restarts)
+    places = of_search if config.search else of_training
+    return launch(config.command, config.workers, config.restarts, places)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,16 @@
 
 from importlib.metadata import version
 
+import numpy as np
 from PIL import Image
 
-from train_tf.report import PROJECT, draw_curves, provenance
+from train_tf.report import (
+    PROJECT,
+    draw_curves,
+    draw_trials,
+    provenance,
+    share_explained,
+)
 
 
 def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
@@ -16,6 +23,28 @@ def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
         with Image.open(tmp_path / f"{count}.png") as picture:
             assert picture.width > 300
             assert len(picture.convert("RGB").getcolors(10**6)) > 10
+
+
+def test_trials_are_drawn_over_words_truths_and_ranges(tmp_path):
+    rows = [
+        {"loss": "dice", "augment": True, "rate": 0.01 * n, "mean_iou": 0.5 - 0.01 * n}
+        for n in range(1, 9)
+    ]
+    for count in (1, 8):
+        path = tmp_path / f"{count}.png"
+        draw_trials(path, rows[:count], ["loss", "augment", "rate"], "mean_iou")
+        with Image.open(path) as picture:
+            assert picture.width > picture.height > 200
+            assert len(picture.convert("RGB").getcolors(10**6)) > 10
+
+
+def test_share_of_the_differences_that_groups_explain():
+    groups = np.array([0, 0, 1, 1])
+    assert share_explained(groups, np.array([1.0, 1.0, 3.0, 3.0])) == 1
+    assert share_explained(groups, np.array([1.0, 3.0, 1.0, 3.0])) == 0
+    # Means 1 and 3 about 2, variance 1; the values' own variance about 2 is 2.
+    assert share_explained(groups, np.array([0.0, 2.0, 2.0, 4.0])) == 0.5
+    assert share_explained(groups, np.array([2.0, 2.0, 2.0, 2.0])) == 0
 
 
 def test_provenance_names_no_folder_of_this_machine(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from train_tf.config import RunConfig
 from train_tf.errors import InputError
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
-from unet_tf.config import UNetConfig, UNetOptions
+from unet_tf.config import SPACE, Tuned, TuneUNetConfig, UNetConfig, UNetOptions
 from unet_tf.losses import LOSSES
 
 
@@ -91,3 +91,18 @@ def test_every_option_is_of_the_run_or_of_the_unet():
     names = [field.name for field in dataclasses.fields(UNetConfig)]
     both = [*dataclasses.fields(UNetOptions), *dataclasses.fields(RunConfig)]
     assert names == [field.name for field in both]
+
+
+def test_search_chooses_from_values_that_a_training_takes():
+    assert tuple(SPACE) == typing.get_args(Tuned)
+    for name, values in SPACE.items():
+        assert getattr(UNetConfig(), name) in values or name == "learning_rate"
+        for value in values:
+            assert getattr(UNetConfig(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("wrong", [{"trials": 0}, {"tune": ()}], ids=str)
+def test_search_of_nothing_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"--{name}.*Received"):
+        TuneUNetConfig(**wrong)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from train_tf.errors import InputError
 
@@ -13,6 +13,13 @@ LIMITS = {
     "patience": (0, 1_000_000),
     "seed": (0, 2**31 - 1),
 }
+
+
+class Between(NamedTuple):
+    """What a search may choose a number from, small ones as finely as large ones."""
+
+    least: float
+    most: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +68,10 @@ class RunConfig:
     saved_models_dir: Path = Path("saved_models")
     """Where the SavedModel of the best epoch goes, as <name>/<version>."""
 
+    config: Path | None = None
+    """A JSON file of options, a search's best.json or a run's config.json; options on
+    the command line stand above it."""
+
     @property
     def run_folder(self):
         """The folder of this run."""
@@ -88,3 +99,15 @@ class RunConfig:
                 "Expected --name to be a plain name, without slashes or a leading dot. "
                 f"Received: {name!r}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchOptions:
+    """What a search has beside the options of its trainings."""
+
+    method: Literal["hyperband", "bayesian", "random"] = "hyperband"
+    """How the next trial is chosen: many short trials whose best go on, a model of what
+    the figure follows from, or by lot."""
+
+    trials: int = 30
+    """How many trials; a search that is resumed is extended by more of them."""

@@ -1,4 +1,4 @@
-"""Several workers of one training on one machine."""
+"""Several workers of one training, or of one search, on one machine."""
 
 import json
 import os
@@ -13,13 +13,39 @@ from train_tf.errors import InputError
 GRACE_SECONDS = 60  # for the others to end by themselves when one has failed
 
 
-def launch(command, workers, restarts=0):
+def of_training(workers):
+    """Each worker's TF_CONFIG, the chief's first."""
+    cluster = {"worker": _free_addresses(workers)}
+    tasks = [{"type": "worker", "index": index} for index in range(workers)]
+    return [
+        {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks
+    ]
+
+
+def of_search(workers):
+    """What keras-tuner asks for: of workers, and of one more that hands out trials."""
+    (address,) = _free_addresses(1)
+    names = [*(f"worker-{index}" for index in range(workers)), "chief"]
+    host, port = address.split(":")
+    return [
+        {
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": host,
+            "KERASTUNER_ORACLE_PORT": port,
+        }
+        for name in names
+    ]
+
+
+def launch(command, workers, restarts=0, places=of_training):
     """Run a command as several workers until all have ended.
 
     Args:
         command: a program and its arguments.
         workers: how many there shall be.
         restarts: how often all are started again when one of them was lost.
+        places: function from the number of workers to the environment variables of
+            each process, `of_training` or `of_search`.
 
     Returns:
         0 if all workers ended well, else the exit status of the first that did not.
@@ -32,7 +58,7 @@ def launch(command, workers, restarts=0):
     if not 1 <= workers <= 64:
         raise InputError(f"Expected --workers from 1 to 64. Received: {workers}")
     for left in range(restarts, -1, -1):
-        status = _run_once(command, workers)
+        status = _run_once(command, places(workers), workers)
         # Below 0: ended by a signal.
         if left and (status == TRY_AGAIN or status < 0):
             print(f"A worker was lost; starting all again, {left - 1} times left.")
@@ -41,22 +67,17 @@ def launch(command, workers, restarts=0):
     return status if status >= 0 else 128 - status
 
 
-def _run_once(command, workers):
-    addresses = _free_addresses(workers)
+def _run_once(command, places, workers):
     processors = sorted(os.sched_getaffinity(0))
     started = []
     try:
-        for index in range(workers):
-            config = {
-                "cluster": {"worker": addresses},
-                "task": {"type": "worker", "index": index},
-            }
+        for index, place in enumerate(places):
             # Fewer processors than workers: each takes what the others leave.
-            share = processors[index::workers] or processors
+            share = processors[index % workers :: workers] or processors
             started.append(
                 subprocess.Popen(
                     command,
-                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                    env={**os.environ, **place},
                     preexec_fn=lambda share=share: os.sched_setaffinity(0, share),
                 )
             )

@@ -10,10 +10,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 from train_tf.files import written_beside
 
+MANY = 6  # values of an option, more of which are drawn as a range
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -45,6 +47,68 @@ def draw_curves(path, history, figures, best_epoch):
     with written_beside(path) as beside:
         picture.savefig(beside, dpi=110)
     plt.close(picture)
+
+
+def draw_trials(path, rows, options, figure):
+    """Draw the figure that trials reached over each of their options.
+
+    Args:
+        path: the picture to write.
+        rows: a list of dicts, one a trial, the best first.
+        options: names in them, a panel each.
+        figure: name of the figure in them.
+    """
+    columns = min(5, len(options))
+    lines = -(-len(options) // columns)
+    picture, axes = plt.subplots(
+        lines,
+        columns,
+        figsize=(2.4 * columns, 3.2 * lines),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    reached = np.array([row[figure] for row in rows])
+    for axis in axes.flat[len(options) :]:
+        axis.remove()
+    for axis, name in zip(axes.flat, options, strict=False):
+        values = [row[name] for row in rows]
+        if len(set(values)) > MANY:
+            axis.set_xscale("log")
+            places, groups = values, np.argsort(np.argsort(values)) * 3 // len(values)
+        else:
+            known = sorted(set(values))
+            places = groups = np.array([known.index(value) for value in values])
+            axis.set_xticks(range(len(known)), [str(value) for value in known])
+            axis.tick_params("x", rotation=30)
+            axis.margins(x=0.2)
+        axis.plot(places, reached, "o", alpha=0.5)
+        axis.plot(places[0], reached[0], "o", label="best")
+        axis.set(title=f"{name}\n{share_explained(groups, reached):.0%}")
+        axis.grid(alpha=0.3)
+    axes[0, 0].legend()
+    picture.supylabel(figure, fontsize="small")
+    picture.supxlabel(
+        "%: how much of the trials' differences goes with the option", fontsize="small"
+    )
+    with written_beside(path) as beside:
+        picture.savefig(beside, dpi=110)
+    plt.close(picture)
+
+
+def share_explained(groups, figures):
+    """The share of the variance of figures that lies between groups (eta squared).
+
+    Args:
+        groups: whole numbers, (count,).
+        figures: (count,).
+
+    Returns:
+        From 0 to 1; 0 where the figures do not differ.
+    """
+    means = {group: figures[groups == group].mean() for group in set(groups)}
+    between = np.var([means[group] for group in groups])
+    return between / np.var(figures) if np.var(figures) else 0.0
 
 
 def provenance():

@@ -96,18 +96,47 @@ def train(config, task_class):
     started = time.monotonic()
     strategy = devices.set_up(config.precision, config.seed, config.strategy)
     with cluster.watched(strategy):
-        task = task_class(config)
-        sharing = strategy.num_replicas_in_sync
-        replicas.check_enough(task.counts, config.batch_size, sharing)
-        with strategy.scope():
-            model = task.build()
-        devices.check_memory(task.networks(model), -(-config.batch_size // sharing))
+        task, model = _prepare(config, task_class, strategy)
         with Run(config, task.monitor, task.mode, strategy) as run:
             return _carry_out(task, model, run, started)
 
 
+def best_figure(config, task_class):
+    """Train a model without a report, or go on with its run, or look at it if it ended.
+
+    Args:
+        config, task_class: as for `train`.
+
+    Returns:
+        The monitored figure of the best epoch.
+
+    Raises:
+        InputError: as `train`.
+    """
+    strategy = devices.set_up(config.precision, config.seed, config.strategy)
+    if config.run_folder.exists():
+        with Run(config, task_class.monitor, task_class.mode, strategy) as run:
+            if run.is_complete:
+                return run.best_figure
+    task, model = _prepare(config, task_class, strategy)
+    with Run(config, task.monitor, task.mode, strategy) as run:
+        run.keep("split.json", task.split)
+        _fit(task, model, run, replicas.Own(task.build))
+        return run.best_figure
+
+
+def _prepare(config, task_class, strategy):
+    """The task and its model, when all that can be checked before was checked."""
+    task = task_class(config)
+    sharing = strategy.num_replicas_in_sync
+    replicas.check_enough(task.counts, config.batch_size, sharing)
+    with strategy.scope():
+        model = task.build()
+    devices.check_memory(task.networks(model), -(-config.batch_size // sharing))
+    return task, model
+
+
 def _carry_out(task, model, run, started):
-    config = task.config
     run.keep("split.json", task.split)
     print(f"Run: {run.folder} ({task.parameters_of(model):,} parameters)")
     if run.is_complete and run.results:
@@ -116,15 +145,7 @@ def _carry_out(task, model, run, started):
         return run.results
 
     own = replicas.Own(task.build)
-    fit(
-        model,
-        run,
-        task.training_batches,
-        task.steps,
-        task.validation_batches,
-        steps_of(task.counts["validation"], config.batch_size),
-        _watchers(task, run, own) if run.is_chief else [],
-    )
+    _fit(task, model, run, own)
     run.load_best(model)
     if run.is_chief:
         run.write_results(_report(task, own.of(model), run, started))
@@ -132,6 +153,18 @@ def _carry_out(task, model, run, started):
     # The others wait for this, so that all can be started again if it fails.
     cluster.from_chief(b"", run.strategy)
     return run.results
+
+
+def _fit(task, model, run, own):
+    fit(
+        model,
+        run,
+        task.training_batches,
+        task.steps,
+        task.validation_batches,
+        steps_of(task.counts["validation"], task.config.batch_size),
+        _watchers(task, run, own) if run.is_chief else [],
+    )
 
 
 def _report(task, model, run, started):

@@ -2,23 +2,51 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from train_tf.config import RunConfig
+from train_tf.config import Between, RunConfig, SearchOptions
 from train_tf.errors import InputError
+
+Down = Literal["maxpool", "strided"]
+Up = Literal["transpose", "upsample"]
+Loss = Literal["bce", "dice", "ce", "bce_dice"]
+Tuned = Literal[
+    "down",
+    "up",
+    "loss",
+    "filters",
+    "depth",
+    "dropout",
+    "augment",
+    "batch_size",
+    "learning_rate",
+]
+
+# What a search may choose from.
+SPACE = {
+    "down": get_args(Down),
+    "up": get_args(Up),
+    "loss": get_args(Loss),
+    "filters": (8, 12, 16, 24),
+    "depth": (3, 4, 5),
+    "dropout": (0.0, 0.1, 0.2, 0.3),
+    "augment": (True, False),
+    "batch_size": (4, 8, 16),
+    "learning_rate": Between(1e-3, 5e-2),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class UNetOptions:
     """What is a UNet's own: its parts, its loss, its photographs."""
 
-    down: Literal["maxpool", "strided"] = "strided"
+    down: Down = "strided"
     """How the encoder halves: the largest of 2x2, or a convolution with stride 2."""
 
-    up: Literal["transpose", "upsample"] = "upsample"
+    up: Up = "upsample"
     """How the decoder doubles: a transpose convolution, or repeated pixels and one."""
 
-    loss: Literal["bce", "dice", "ce", "bce_dice"] = "dice"
+    loss: Loss = "dice"
     """What is lowered: binary cross-entropy of each class, Dice, softmax cross-entropy,
     or the sum of the first two."""
 
@@ -86,3 +114,22 @@ class UNetConfig(RunConfig, UNetOptions):
             )
         if self.classes is not None and self.images is None:
             raise InputError("--classes is for your own --images and --masks.")
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneUNetConfig(UNetConfig, SearchOptions):
+    """Search for options of a UNet that suit its photographs."""
+
+    epochs: int = 18
+    """How often a trial's training sees every image, at the most."""
+
+    tune: tuple[Tuned, ...] = get_args(Tuned)
+    """What is searched; all other options are as they are given."""
+
+    def __post_init__(self):
+        if self.name is None:
+            object.__setattr__(self, "name", "tune_unet")
+        super().__post_init__()
+        self.check(trials=(1, 10_000))
+        if not self.tune:
+            raise InputError("Expected --tune to name an option. Received none.")

@@ -1,0 +1,19 @@
+"""Search for options of a UNet that suit its photographs; see --help."""
+
+import sys
+
+from train_tf import command_line
+from unet_tf.config import SPACE, TuneUNetConfig, UNetConfig
+
+
+def main(config):
+    from train_tf.search import search
+    from unet_tf.train import UNetTask
+
+    best = search(config, UNetConfig, UNetTask, SPACE)
+    if best:
+        print(f"Use it:      python scripts/train_unet.py --config {best}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(TuneUNetConfig, main))

@@ -1,0 +1,260 @@
+"""A search: the best of its trials is found, and going on repeats no training."""
+
+import csv
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from train_tf import search as module
+from train_tf import trials
+from train_tf.config import Between, RunConfig, SearchOptions
+from train_tf.errors import InputError, WorkerLost
+from train_tf.search import search, trial_config
+
+SPACE = {
+    "shape": ("round", "square"),
+    "sides": (3, 4, 5, 6),
+    "filled": (True, False),
+    "learning_rate": Between(1e-3, 1e-1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(RunConfig):
+    """A training."""
+
+    shape: str = "round"
+    sides: int = 3
+    filled: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(Config, SearchOptions):
+    """A search for options of it."""
+
+    method: str = "random"
+    trials: int = 12
+    epochs: int = 9
+    name: str = "search"
+    tune: tuple[str, ...] = tuple(SPACE)
+    runs_dir: Path = Path("runs")
+
+
+class Task:
+    """Trainings of which nobody asks more than this."""
+
+    monitor, mode = "val_beauty", "max"
+
+    def __init__(self, config):
+        pass
+
+
+class Ugliness(Task):
+    monitor, mode = "val_ugliness", "min"
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """The configs that were trained, in the place of trainings."""
+    configs = []
+
+    def best_figure(config, task_class):
+        configs.append(config)
+        return config.sides + 10 * config.filled + config.learning_rate
+
+    monkeypatch.setattr(module, "best_figure", best_figure)
+    monkeypatch.setattr(trials, "draw_trials", lambda path, *_: path.write_bytes(b""))
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(module.keras.backend, "clear_session", lambda: None)
+    return configs
+
+
+def run(task=Task, **options):
+    return search(SearchConfig(**options), Config, task, SPACE)
+
+
+@pytest.mark.parametrize("task", [Task, Ugliness])
+@pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
+def test_best_of_all_trials_is_found(method, task, tried, capsys):
+    best = run(task, method=method, trials=8)
+    assert best == Path("runs/search/best.json") and len(tried) == 8
+    choose = max if task.mode == "max" else min
+    winner = choose(tried, key=lambda c: c.sides + 10 * c.filled + c.learning_rate)
+    found = json.loads(best.read_text())
+    assert {name: found[name] for name in SPACE} == {
+        name: getattr(winner, name) for name in SPACE
+    }
+    rows = list(csv.DictReader(best.with_name("trials.csv").open()))
+    figures = [float(row[task.monitor.removeprefix("val_")]) for row in rows]
+    assert figures == sorted(figures, reverse=task.mode == "max")
+    assert rows[0]["run"] == winner.name
+    assert best.with_name("trials.png").exists()
+    assert "8 trials, 0 skipped" in capsys.readouterr().out
+    assert {type(config.filled) for config in tried} == {bool}
+    assert all(1e-3 <= config.learning_rate <= 1e-1 for config in tried)
+
+
+def test_best_options_are_those_of_a_training_and_not_of_one_run(tried):
+    found = json.loads(run().read_text())
+    of_run = {"config", "data_dir", "epochs", "name", "resume", "runs_dir"}
+    of_run |= {"saved_models_dir", "strategy"}
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert found.keys() == names - of_run
+
+
+def test_options_that_are_not_searched_are_as_given(tried):
+    run(tune=("sides",), shape="square", trials=3)
+    assert {config.shape for config in tried} == {"square"}
+    assert len({config.sides for config in tried}) == 3
+
+
+def test_search_ends_when_all_there_is_was_tried(tried):
+    run(tune=("filled",), trials=20)
+    assert len(tried) == 2
+
+
+@pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
+def test_going_on_asks_for_the_same_runs_and_for_more(method, tried):
+    run(method=method, trials=5)
+    run(method=method, trials=8, resume=True)
+    assert len(tried) == 5 + 8
+    assert tried[5:10] == tried[:5]
+
+
+def test_search_that_is_there_is_not_overwritten(tried):
+    run()
+    with pytest.raises(InputError, match="There is a search in .*--resume"):
+        run()
+
+
+def test_changed_space_is_refused_by_name(tried):
+    run()
+    with pytest.raises(InputError, match="--tune: .*sides.* before, .* now"):
+        run(resume=True, tune=("shape", "filled"))
+    narrow = {**SPACE, "sides": (3, 4)}
+    with pytest.raises(InputError, match=r"--space: .*\[3, 4, 5, 6\].* now"):
+        search(SearchConfig(resume=True), Config, Task, narrow)
+
+
+def test_trial_that_breaks_is_skipped_and_said(tried, monkeypatch, capsys):
+    def break_for_some(config, task_class):
+        if config.sides < 5:
+            raise InputError("The loss became nan at step 3 of epoch 1; alas")
+        return config.sides
+
+    monkeypatch.setattr(module, "best_figure", break_for_some)
+    best = run(tune=("sides",), trials=4)
+    assert json.loads(best.read_text())["sides"] == 6
+    said = capsys.readouterr().out
+    assert said.count("skipped: sides 3") == 1 and "epoch 1; alas" in said
+    assert "2 trials, 2 skipped" in said
+
+
+def test_figure_that_is_no_number_is_skipped(tried, monkeypatch, capsys):
+    monkeypatch.setattr(
+        module, "best_figure", lambda c, _: float("nan") if c.filled else 1.0
+    )
+    best = run(tune=("filled",))
+    assert json.loads(best.read_text())["filled"] is False
+    assert "1 trials, 1 skipped" in capsys.readouterr().out
+
+
+def test_search_without_any_figure_says_why(tried, monkeypatch):
+    def refuse(config, task_class):
+        raise InputError("Memory ran out in training")
+
+    monkeypatch.setattr(module, "best_figure", refuse)
+    with pytest.raises(InputError, match="No trial came to an end.*Memory ran out"):
+        run(trials=5)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a fault"), OSError(28, "full")])
+def test_what_is_no_fault_of_the_options_ends_the_search(error, tried, monkeypatch):
+    def break_down(config, task_class):
+        raise error
+
+    monkeypatch.setattr(module, "best_figure", break_down)
+    with pytest.raises(type(error), match=str(error).replace("[", r"\[")):
+        run()
+
+
+def test_promoted_trial_goes_on_with_its_run():
+    config, values = SearchConfig(), {"sides": 4, "filled": True}
+    first = trial_config(config, Config, {**values, "tuner/epochs": 1})
+    promoted = trial_config(
+        config, Config, {**values, "tuner/epochs": 9, "tuner/trial_id": "0000"}
+    )
+    assert first.name == promoted.name and first.runs_dir == Path("runs/search")
+    assert (first.epochs, promoted.epochs) == (1, 9) and promoted.resume
+    other = trial_config(config, Config, {"sides": 5, "filled": True})
+    assert other.name != first.name and other.epochs == 9
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"KERASTUNER_TUNER_ID": "chief"},
+        {
+            "KERASTUNER_TUNER_ID": "a",
+            "KERASTUNER_ORACLE_IP": "h",
+            "KERASTUNER_ORACLE_PORT": "x",
+        },
+    ],
+    ids=str,
+)
+def test_environment_that_is_not_whole_is_refused(given, tried, monkeypatch):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="Expected KERASTUNER_TUNER_ID, .* Received"):
+        run()
+    assert not tried
+
+
+def test_chief_that_does_not_come_is_not_waited_for_for_ever(tried, monkeypatch):
+    monkeypatch.setattr(module, "START_SECONDS", 0.5)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker-0")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "localhost")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "9")
+    with pytest.raises(WorkerLost, match="The chief of the search did not answer"):
+        run()
+    assert not Path("runs").exists()
+
+
+SMALL = ["--filters=2", "--depth=2", "--image-size=32", "--epochs=3", "--trials=5"]
+
+
+@pytest.mark.slow
+def test_chief_and_two_workers_search_together_and_best_is_trained(tmp_path):
+    def call(script, *options):
+        return subprocess.run(
+            [sys.executable, ROOT / "scripts" / script, *options],
+            cwd=tmp_path,
+            env={k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    tune = [sys.executable, str(ROOT / "scripts/tune_unet.py"), *SMALL]
+    tune += ["--tune", "down", "loss", "learning_rate"]
+    answer = call("launch_local.py", "--search", "--workers=2", "--", *tune)
+    assert answer.returncode == 0, answer.stderr
+    assert "5 trials, 0 skipped" in answer.stdout
+    assert "Traceback" not in answer.stderr
+    folder = tmp_path / "runs/tune_unet"
+    rows = list(csv.DictReader((folder / "trials.csv").open()))
+    assert len(rows) == 5
+    assert {row["run"] for row in rows} == {
+        path.name for path in folder.iterdir() if path.is_dir()
+    }
+    best = folder / "best.json"
+    answer = call("train_unet.py", "--config", str(best), "--epochs=1", "--name=best")
+    assert answer.returncode == 0, answer.stderr
+    options = json.loads((tmp_path / "runs/best/config.json").read_text())
+    assert options["loss"] == rows[0]["loss"] and options["filters"] == 2

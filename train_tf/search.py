@@ -1,0 +1,185 @@
+"""A search for good options: keras-tuner proposes, short trainings answer.
+
+runs/<name>/ holds config.json, trials.csv, trials.png, best.json, and a run for each
+trial, named by its options. A search that goes on proposes its trials again and finds
+their runs there: nothing else needs to be kept, and nothing is lost by a kill.
+
+With keras-tuner's KERASTUNER_TUNER_ID, _ORACLE_IP and _ORACLE_PORT in the environment,
+one process, the chief, proposes, and others train. They need the folder in common.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+
+import grpc
+import keras
+import keras_tuner
+from keras_tuner import oracles
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.errors import FailedTrialError, FatalError
+from keras_tuner.src.distribute import oracle_client
+
+from train_tf.cluster import START_SECONDS
+from train_tf.command_line import silent, to_dict
+from train_tf.config import Between
+from train_tf.errors import InputError, WorkerLost
+from train_tf.folder import take
+from train_tf.training import best_figure
+from train_tf.trials import TrialReport
+
+FREE_TO_CHANGE = {"trials", "resume", "strategy", "data_dir", "runs_dir", "config"}
+ENDLESS = 1_000_000  # Hyperband's sweeps: --trials alone says when it is over
+
+
+def search(config, config_class, task_class, space):
+    """Search for the options whose trainings reach the best figure.
+
+    Args:
+        config: a config of class `config_class` that is a
+            `train_tf.config.SearchOptions` too, and names in `tune` what is searched.
+        config_class: that of a training.
+        task_class: the `train_tf.training.Task` of it.
+        space: option to its values, or to a `train_tf.config.Between`.
+
+    Returns:
+        The file with the best options; None in a process that only runs trials.
+
+    Raises:
+        InputError: if the data or the options are not in order, the search was started
+            with others, or no trial came to an end.
+        WorkerLost: if the chief does not answer.
+    """
+    role = _role()
+    space = {name: space[name] for name in config.tune}
+    oracle = _oracle(config, task_class, space)
+
+    def run_trial(values):
+        return best_figure(trial_config(config, config_class, values), task_class)
+
+    if role != "chief":
+        task_class(config)  # what is wrong with the data is said once, before all
+    if role == "worker":
+        _run_trials(oracle, run_trial)
+        return None
+
+    options = {**to_dict(config), "space": {k: list(v) for k, v in space.items()}}
+    with take(config.run_folder, options, config.resume, FREE_TO_CHANGE, "search"):
+        report = TrialReport(
+            config.run_folder, [*space, "epochs"], task_class.monitor, task_class.mode
+        )
+
+        def end_trial(trial, of_oracle=oracle.end_trial):
+            of_oracle(trial)
+            ended = oracle.get_trial(trial.trial_id)
+            tried = trial_config(config, config_class, ended.hyperparameters.values)
+            report.add(tried, ended.score, ended.message)
+
+        oracle.end_trial = end_trial
+        _run_trials(oracle, run_trial)
+        return report.finish()
+
+
+def trial_config(config, config_class, values):
+    """The config of one trial's training.
+
+    Args:
+        config, config_class: as for `search`.
+        values: option to value; Hyperband's number of epochs is among them.
+    """
+    names = [field.name for field in dataclasses.fields(config_class)]
+    chosen = {name: value for name, value in values.items() if name in names}
+    text = json.dumps(chosen, sort_keys=True)
+    own = {
+        "epochs": values.get("tuner/epochs", config.epochs),
+        "name": hashlib.sha256(text.encode()).hexdigest()[:8],
+        "runs_dir": config.run_folder,
+        "resume": True,
+    }
+    return config_class(**{x: getattr(config, x) for x in names} | chosen | own)
+
+
+class _Tuner(BaseTuner):
+    """Runs the trials that an oracle proposes."""
+
+    def __init__(self, oracle, folder, train):
+        super().__init__(oracle, directory=folder, project_name="search")
+        self.train = train
+
+    def pre_create_trial(self):
+        time.sleep(0.1)  # an oracle that has nothing yet is asked again at once
+
+    def run_trial(self, trial):
+        try:
+            with silent():
+                return self.train(trial.hyperparameters.values)
+        except InputError as error:
+            raise FailedTrialError(str(error)) from error
+        except Exception as error:
+            raise FatalError(str(error)) from error
+        finally:
+            keras.backend.clear_session()
+
+
+def _run_trials(oracle, train):
+    """Run trials until there are enough, or see to it that the workers do."""
+    oracle_client.TIMEOUT = START_SECONDS
+    keras_tuner.src.config.DEBUG = False  # it prints a traceback of what is skipped
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _Tuner(oracle, folder, train).search()
+        except FatalError as error:
+            raise error.__cause__ or error from None
+        except grpc.RpcError as error:
+            raise WorkerLost(
+                f"The chief of the search did not answer for {START_SECONDS} seconds. "
+                "Start all again with --resume. " + str(error.details())
+            ) from error
+
+
+def _oracle(config, task_class, space):
+    """keras-tuner's way to choose the next trial."""
+    hyperparameters = keras_tuner.HyperParameters()
+    for name, values in space.items():
+        if set(values) == {True, False}:
+            hyperparameters.Boolean(name)
+        elif isinstance(values, Between):
+            hyperparameters.Float(name, *values, sampling="log")
+        else:
+            hyperparameters.Choice(name, list(values))
+    # A trial that fails is said and skipped; only --trials ends a search.
+    settings = {
+        "objective": keras_tuner.Objective(task_class.monitor, task_class.mode),
+        "hyperparameters": hyperparameters,
+        "seed": config.seed + 1,  # 0 would be taken for none
+        "max_consecutive_failed_trials": config.trials + 1,
+    }
+    kinds = {
+        "hyperband": oracles.HyperbandOracle,
+        "bayesian": oracles.BayesianOptimizationOracle,
+        "random": oracles.RandomSearchOracle,
+    }
+    if config.method == "hyperband":
+        settings |= {"max_epochs": config.epochs, "hyperband_iterations": ENDLESS}
+    oracle = kinds[config.method](**settings)
+    oracle.max_trials, oracle.verbose = config.trials, 0
+    return oracle
+
+
+def _role():
+    """Whether this process is "alone", the "chief" of several, or a "worker"."""
+    names = [f"KERASTUNER_{x}" for x in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
+    given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    if not given:
+        return "alone"
+    port = given.get(names[2], "")
+    if len(given) < 3 or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65_535:
+        raise InputError(
+            f"Expected {', '.join(names)} in the environment: chief or a name of its "
+            f"own for each process, and the chief's address and port. Received: {given}"
+        )
+    return "chief" if given[names[0]] == "chief" else "worker"
