@@ -4,7 +4,6 @@ It says as what a relabelled picture is read. It is trained once for a data set 
 kept; its own accuracy on the real test images stands beside everything that it says.
 """
 
-import json
 from pathlib import Path
 
 import keras
@@ -14,7 +13,8 @@ from keras import layers
 from cvae_tf.data import mirror_half, scaled
 from cvae_tf.layers import convolution
 from train_tf import pipeline
-from train_tf.files import write_json, written_beside
+from train_tf.errors import InputError
+from train_tf.files import read_json, write_json, written_beside
 
 SIZES = {"mnist": (16, 6), "cifar10": (32, 12)}  # filters and epochs
 BATCH_SIZE = 128
@@ -31,6 +31,9 @@ def find_judge(dataset, images, folder=Path("runs/judges")):
 
     Returns:
         A classifier, images -> logits, and its accuracy on the real test images.
+
+    Raises:
+        InputError: if the one that was kept is damaged.
     """
     count = images.counts["train"]
     place = Path(folder) / f"{dataset}-{count}"
@@ -42,8 +45,14 @@ def find_judge(dataset, images, folder=Path("runs/judges")):
             beside.mkdir()
             judge.save(beside / "judge.keras")
             write_json(beside / "accuracy.json", {"accuracy": accuracy})
-    judge = keras.saving.load_model(place / "judge.keras", compile=False)
-    accuracy = json.loads((place / "accuracy.json").read_text())["accuracy"]
+    try:
+        judge = keras.saving.load_model(place / "judge.keras", compile=False)
+        accuracy = float(read_json(place / "accuracy.json")["accuracy"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f"The judge in {place} is damaged: delete the folder, and the judge is "
+            f"trained again. {error}"
+        ) from error
     print(f"Judge: reads {accuracy:.1%} of the real test images right ({place})")
     return judge, accuracy
 

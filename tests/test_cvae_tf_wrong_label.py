@@ -1,5 +1,8 @@
 """Scores of relabelling: right for a perfect, a deaf and a blind relabeller."""
 
+from pathlib import Path
+
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,3 +112,27 @@ def test_judge_is_trained_once_and_kept(images, tmp_path, capsys, monkeypatch):
     assert accuracy == accuracy_again == accuracy_of(again, images.test)
     assert accuracy > 0.6
     assert capsys.readouterr().out.count("Training the judge") == 1
+
+
+def test_damaged_judge_is_named(images, tmp_path):
+    place = tmp_path / f"mnist-{images.counts['train']}"
+    place.mkdir()
+    (place / "accuracy.json").write_text('{"accuracy": 0.99}')
+    (place / "judge.keras").write_bytes(b"no model")
+    with pytest.raises(InputError, match=f"judge in {place} is damaged: delete"):
+        find_judge("mnist", images, tmp_path)
+
+
+def test_judge_with_a_strangers_code_is_refused(images, tmp_path):
+    place = tmp_path / f"mnist-{images.counts['train']}"
+    place.mkdir()
+    (place / "accuracy.json").write_text('{"accuracy": 0.99}')
+    image = keras.Input((28, 28, 1))
+    touch = keras.layers.Lambda(
+        lambda x: [x, __import__("pathlib").Path("ran").touch()][0]
+    )
+    keras.Model(image, touch(image)).save(place / "judge.keras")
+    Path("ran").unlink(missing_ok=True)
+    with pytest.raises(InputError, match="unsafe"):
+        find_judge("mnist", images, tmp_path)
+    assert not Path("ran").exists()

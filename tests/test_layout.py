@@ -59,3 +59,15 @@ def test_config_imports_nothing_slow(file):
     assert not packages_imported_by(file) & slow
     own = {name for name in imported_by(file) if name.startswith("train_tf")}
     assert own <= {"train_tf.config", "train_tf.errors"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_models_from_strangers_run_no_code(file):
+    """No way of loading that runs what a file says, but between own processes."""
+    code = (ROOT / file).read_text()
+    refused = {"safe_mode", "enable_unsafe_deserialization", "Lambda(", "allow_pickle"}
+    assert not [word for word in refused if word in code]
+    own_pipe = {"serve_tf/session.py", "serve_tf/server.py"}
+    unsafe = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}
+    if str(file) not in own_pipe:
+        assert not packages_imported_by(file) & unsafe
