@@ -1,18 +1,22 @@
 """Who trains is chosen by what there is; a TF_CONFIG that is not in order is told."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
 import pytest
 import tensorflow as tf
+import tyro
 from conftest import ROOT
 
 from train_tf import cluster
 from train_tf.errors import InputError, WorkerLost
+from unet_tf.config import UNetConfig
 
 
 def config(workers=("a:1", "b:2"), index=0, job="worker"):
@@ -140,3 +144,42 @@ def test_grpc_server_answers():
         tf.train.ClusterSpec({"worker": ["localhost:0"]}), "worker", 0
     )
     assert cluster._answers(server.target.removeprefix("grpc://"))
+
+
+def test_each_worker_has_a_share_and_all_have_everything(monkeypatch):
+    items = list(range(7))
+    assert cluster.own_share(items) == items
+    shares = []
+    for index in range(3):
+        monkeypatch.setenv("TF_CONFIG", config(("a:1", "b:2", "c:3"), index))
+        shares.append(cluster.own_share(items))
+    assert sorted(sum(shares, [])) == items
+    assert max(map(len, shares)) - min(map(len, shares)) == 1
+    monkeypatch.setenv("TF_CONFIG", "{")
+    with pytest.raises(InputError, match="Expected TF_CONFIG"):
+        cluster.own_share(items)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_manifest_gives_every_pod_its_place_and_the_command(index, tmp_path):
+    """Its shell, with a program in the place of python that says what it was given."""
+    manifest = (ROOT / "cluster/job.yaml").read_text()
+    script = textwrap.dedent(manifest.split("- |\n")[1].split("  resources:")[0])
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$TF_CONFIG" > told; echo "$@" > options')
+    python.chmod(0o755)
+    pod = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "WORKERS": "3"}
+    subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={**pod, "JOB_COMPLETION_INDEX": str(index)},
+        cwd=tmp_path,
+        check=True,
+    )
+    addresses = [f"unet-{number}.unet:3333" for number in range(3)]
+    assert json.loads((tmp_path / "told").read_text()) == {
+        "cluster": {"worker": addresses},
+        "task": {"type": "worker", "index": index},
+    }
+    script, *options = (tmp_path / "options").read_text().split()
+    assert (ROOT / script).exists()
+    assert tyro.cli(UNetConfig, args=options).strategy == "multiworker"

@@ -8,7 +8,7 @@ import pytest
 
 from train_tf import launch as module
 from train_tf.errors import InputError
-from train_tf.launch import launch
+from train_tf.launch import launch, of_search
 
 PYTHON = sys.executable
 
@@ -51,6 +51,31 @@ def test_one_that_fails_ends_all(how, status, monkeypatch):
     start = time.monotonic()
     assert launch([PYTHON, "-c", failing(how)], 2) == status
     assert time.monotonic() - start < 60
+
+
+def test_one_that_ends_with_something_to_tell_ends_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.5)
+    script = (
+        "import os, sys, time; first = '\"index\": 0' in os.environ['TF_CONFIG'];"
+        "time.sleep(3 * first); open(f'ended-{first}', 'w'); sys.exit(not first)"
+    )
+    assert launch([PYTHON, "-c", script], 2) == 1
+    assert (tmp_path / "ended-True").exists() and (tmp_path / "ended-False").exists()
+
+
+def test_search_has_a_chief_beside_its_workers(tmp_path):
+    script = (
+        "import os, json, pathlib; names = ('TUNER_ID', 'ORACLE_IP', 'ORACLE_PORT');"
+        "told = [os.environ['KERASTUNER_' + name] for name in names];"
+        "told.append(sorted(os.sched_getaffinity(0)));"
+        "pathlib.Path(told[0]).write_text(json.dumps(told))"
+    )
+    assert launch([PYTHON, "-c", script], 2, places=of_search) == 0
+    names = ("chief", "worker-0", "worker-1")
+    told = {name: json.loads((tmp_path / name).read_text()) for name in names}
+    assert len({(ip, port) for _, ip, port, _ in told.values()}) == 1
+    shares = [set(told[f"worker-{index}"][3]) for index in range(2)]
+    assert shares[0].isdisjoint(shares[1]) or len(shares[0]) == 1
 
 
 @pytest.mark.parametrize(("status", "starts"), [(75, 3), (2, 1)])

@@ -1,5 +1,7 @@
 """Prediction: at the photograph's size, names kept, broken files told."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,3 +101,30 @@ def test_folder_without_pictures_is_named(trained, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty"):
         predict(trained[1]["saved_model"], tmp_path / "empty", tmp_path / "out")
+
+
+def test_workers_share_a_folder_and_names_follow_from_the_whole(
+    trained, tmp_path, monkeypatch
+):
+    for name in ("a.jpg", "a.png", "b.jpg", "sub/c.jpg", "d.jpg"):
+        save_photo(tmp_path / "in" / name)
+    workers = ["host-0:1", "host-1:1"]
+    written = 0
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": workers}, "task": task}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+        count, problems = predict(
+            trained[1]["saved_model"], tmp_path / "in", tmp_path / "out"
+        )
+        assert count in (2, 3) and not problems
+        written += count
+    assert written == 5
+    masks = tmp_path / "out/masks"
+    assert {str(x.relative_to(masks)) for x in masks.rglob("*.png")} == {
+        "a.jpg.png",
+        "a.png.png",
+        "b.png",
+        "sub/c.png",
+        "d.png",
+    }

@@ -90,6 +90,20 @@ def from_chief(content, strategy):
     return strategy.gather(first, axis=0).numpy().astype("uint8").tobytes()[1:]
 
 
+def own_share(items):
+    """Those of a list that this worker sees to; all, if TF_CONFIG names no workers.
+
+    For work of which each piece is by itself: the workers do not meet.
+
+    Raises:
+        InputError: if TF_CONFIG is not in order.
+    """
+    if not os.getenv("TF_CONFIG"):
+        return items
+    workers, index = _cluster()
+    return items[index :: len(workers)]
+
+
 class Progress:
     """When this worker last got on; ends the process when that is too long ago.
 

@@ -11,6 +11,8 @@ from train_tf.command_line import TRY_AGAIN
 from train_tf.errors import InputError
 
 GRACE_SECONDS = 60  # for the others to end by themselves when one has failed
+# Going on, ended well, or ended with something to tell that is its own affair.
+ENDED_BY_ITSELF = (None, 0, 1)
 
 
 def of_training(workers):
@@ -94,8 +96,9 @@ def _wait(processes):
     while any(process.poll() is None for process in processes):
         time.sleep(0.2)
         ended = [process.poll() for process in processes]
-        if not failed and any(ended):
-            failed = next(filter(None, ended))
+        broken = [status for status in ended if status not in ENDED_BY_ITSELF]
+        if not failed and broken:
+            failed = broken[0]
             deadline = time.monotonic() + GRACE_SECONDS
         if time.monotonic() > deadline:
             break

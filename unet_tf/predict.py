@@ -7,6 +7,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from train_tf import export
+from train_tf.cluster import own_share
 from train_tf.errors import InputError
 from train_tf.files import written_beside
 from train_tf.pictures import picture_files, read_picture
@@ -60,6 +61,8 @@ class Segmenter:
 def predict(model, photos, out, mirror=False):
     """Write a mask and an overlay for a photograph, or for each in a folder.
 
+    Of several workers that TF_CONFIG names, each takes its share of the photographs.
+
     Args:
         model: as in `Segmenter`.
         photos: a picture file in any format that Pillow opens, or a folder of them.
@@ -80,6 +83,7 @@ def predict(model, photos, out, mirror=False):
     segmenter = Segmenter(model, mirror)
     root = photos.parent if photos.is_file() else photos
     names = _names(files, root)
+    files = own_share(files)
     palette = [channel for colour in segmenter.colours for channel in colour]
 
     problems = []
