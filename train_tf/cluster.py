@@ -11,7 +11,6 @@ import functools
 import json
 import os
 import re
-import socket
 import sys
 import threading
 import time
@@ -21,15 +20,13 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context as eager_context
 
+from train_tf.answers import did_not_come, named, patience, silent
 from train_tf.command_line import TRY_AGAIN
 from train_tf.errors import InputError, WorkerLost
 
 START_SECONDS = 300  # for all workers to have come
 SILENT_SECONDS = 20  # after which a worker is taken for lost
 STUCK_SECONDS = 3600  # without a step; the longest is for the chief's tests at the end
-
-# How HTTP/2, which gRPC speaks, begins: the preface, and settings without any.
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["host-0:3333", "host-1:3333"]}, '
@@ -128,11 +125,10 @@ class Progress:
         self.note()
         while not stop.wait(1):
             seconds = time.monotonic() - self.last
-            lost = seconds > SILENT_SECONDS and _silent(others)
+            lost = seconds > SILENT_SECONDS and silent(others)
             if lost or seconds > STUCK_SECONDS:
                 why = f"no worker got on for {seconds:.0f} seconds"
-                print(f"error: {_told(lost, others, why)}", file=sys.stderr, flush=True)
-                os._exit(TRY_AGAIN)  # the thread that is stuck cannot be stopped
+                _end_process(_told(lost, others, why))
 
 
 PROGRESS = Progress()
@@ -152,7 +148,7 @@ def watched(strategy):
         lines = [line.strip() for line in error.message.splitlines() if line.strip()]
         why = next((line for line in lines if "aborted" in line), "".join(lines[:1]))
         named = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
-        lost = _silent(others) or sorted({*map(int, named)} & set(others))
+        lost = silent(others) or sorted({*map(int, named)} & set(others))
         raise WorkerLost(_told(lost, others, f"TensorFlow says: {why}")) from error
     finally:
         stop.set()
@@ -203,12 +199,13 @@ def _join_cluster(workers, index):
         heartbeat_timeout_in_ms=1000 * SILENT_SECONDS,
         shutdown_barrier_timeout_in_ms=1000 * SILENT_SECONDS,
     )
+
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with patience(workers, index, START_SECONDS):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise WorkerLost(
-            f"The {len(workers)} workers of TF_CONFIG did not come together within "
-            f"{START_SECONDS} seconds: {', '.join(workers)}. {error.message}"
+            f"{did_not_come(workers, index, START_SECONDS)} {error.message}"
         ) from error
     if index:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -221,25 +218,14 @@ def _others(resolver):
     return {n: x for n, x in enumerate(workers) if n != resolver.task_id}
 
 
-def _silent(others):
-    """The numbers of those that do not answer."""
-    return [number for number, address in others.items() if not _answers(address)]
+def _end_process(message):
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(TRY_AGAIN)  # a thread that is stuck in TensorFlow cannot be stopped
 
 
 def _told(lost, others, why):
-    who = ", ".join(f"worker {number} ({others[number]})" for number in lost or ())
+    who = named(lost or (), others) or "another worker"
     return (
-        f"Lost {who or 'another worker'}; the epochs before are kept. Start all "
+        f"Lost {who}; the epochs before are kept. Start all "
         f"workers again with --resume. {why}"
     )
-
-
-def _answers(address):
-    """Whether a worker says a word; a stopped one still lets itself be connected to."""
-    host, port = address.rsplit(":", 1)
-    try:
-        with socket.create_connection((host, int(port)), timeout=3) as connection:
-            connection.sendall(GREETING)
-            return bool(connection.recv(1))
-    except OSError:
-        return False
