@@ -54,7 +54,9 @@ def test_provenance_names_no_folder_of_this_machine(monkeypatch):
 
 
 def test_provenance_names_command_versions_and_processor():
-    told = provenance()
+    told = provenance("pillow")
     assert told["command"].startswith("python ")
+    assert told["versions"]["pillow"] == version("pillow")
+    assert told["instructions"] == sorted(told["instructions"])
     assert told["versions"]["keras"] == version("keras")
     assert told["processor"]

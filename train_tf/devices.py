@@ -29,7 +29,7 @@ def set_up(precision, seed, strategy="auto"):
     keras.utils.set_random_seed(seed)
     gpus = tf.config.list_physical_devices("GPU")
     if precision == "auto":
-        precision = "bfloat16" if _is_good_at_bfloat16(gpus) else "float32"
+        precision = "bfloat16" if is_good_at_bfloat16() else "float32"
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
     device = f"{len(gpus)} GPU" if gpus else f"{psutil.cpu_count()} CPU threads"
@@ -93,15 +93,22 @@ def check_memory(models, batch_size):
         )
 
 
-def _is_good_at_bfloat16(gpus):
+def is_good_at_bfloat16():
+    """Whether the GPUs, or without any the processor, have instructions for it."""
+    gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
         return all(one.get("compute_capability", (0,)) >= (8, 0) for one in details)
+    return bool(BFLOAT16_INSTRUCTIONS & instructions())
+
+
+def instructions():
+    """What the processor can do, as Linux names it; nothing where that is not told."""
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0]
     except (OSError, IndexError):  # not Linux, or not x86
-        return False
-    return bool(BFLOAT16_INSTRUCTIONS & set(flags.split()))
+        return set()
+    return set(flags.split())
 
 
 def _outputs(layer):

@@ -13,9 +13,12 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
+from train_tf.devices import instructions
 from train_tf.files import written_beside
 
 MANY = 6  # values of an option, more of which are drawn as a range
+# Instruction sets that the speed of a network depends on.
+FOR_NETWORKS = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"}
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -111,9 +114,13 @@ def share_explained(groups, figures):
     return between / np.var(figures) if np.var(figures) else 0.0
 
 
-def provenance():
-    """The command, the versions and the processor that a result comes from."""
-    packages = ("tensorflow", "keras", "numpy")
+def provenance(*peers):
+    """The command, the versions and the processor that a result comes from.
+
+    Args:
+        peers: further packages whose versions count.
+    """
+    packages = ("tensorflow", "keras", "numpy", *peers)
     script = Path(sys.argv[0]).resolve()
     if script.is_relative_to(PROJECT):
         script = script.relative_to(PROJECT)
@@ -124,6 +131,7 @@ def provenance():
             **{package: version(package) for package in packages},
         },
         "processor": _processor(),
+        "instructions": sorted(instructions() & FOR_NETWORKS),
     }
 
 
