@@ -10,7 +10,7 @@ SUITED = {
     "mnist": {"latents": 12, "detail_latents": 4},
     "cifar10": {"latents": 24, "detail_latents": 12},
 }
-EPOCHS = {"mnist": 8, "cifar10": 11}
+EPOCHS = {"mnist": 8, "cifar10": 10}
 BALANCE = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
 
 
