@@ -1,0 +1,114 @@
+"""The UNet of unet_tf in PyTorch, layer for layer: a peer to be compared with."""
+
+import torch
+from torch import nn
+
+
+class NormalizedReLU(nn.Sequential):
+    """Batch norm and ReLU after a convolution without bias."""
+
+    def __init__(self, convolution):
+        channels = convolution.out_channels
+        super().__init__(
+            convolution, nn.BatchNorm2d(channels, eps=1e-3), nn.ReLU(inplace=True)
+        )
+
+
+def convolution(inputs, outputs, stride=1):
+    """A 3x3 convolution, batch norm and ReLU."""
+    return NormalizedReLU(nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False))
+
+
+def pair(inputs, outputs):
+    """Two of them."""
+    return nn.Sequential(convolution(inputs, outputs), convolution(outputs, outputs))
+
+
+def transpose(inputs, outputs):
+    """A 3x3 transpose convolution with stride 2, batch norm and ReLU."""
+    return NormalizedReLU(
+        nn.ConvTranspose2d(
+            inputs, outputs, 3, 2, padding=1, output_padding=1, bias=False
+        )
+    )
+
+
+DOWN = {
+    "maxpool": lambda channels: nn.MaxPool2d(2),
+    "strided": lambda channels: convolution(channels, channels, stride=2),
+}
+UP = {
+    "transpose": transpose,
+    "upsample": lambda inputs, outputs: nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"), convolution(inputs, outputs)
+    ),
+}
+
+
+class UNet(nn.Module):
+    """As `unet_tf.build_unet`; pictures and logits have their channels first."""
+
+    def __init__(self, down, up, filters=16, depth=4, classes=3):
+        super().__init__()
+        widths = [filters * 2**level for level in range(depth + 1)]
+        self.encoder = nn.ModuleList(
+            pair(inputs, outputs)
+            for inputs, outputs in zip([3, *widths], widths[:-1], strict=False)
+        )
+        self.down = nn.ModuleList(DOWN[down](width) for width in widths[:-1])
+        self.bottom = pair(widths[-2], widths[-1])
+        self.up = nn.ModuleList(
+            UP[up](2 * width, width) for width in reversed(widths[:-1])
+        )
+        self.decoder = nn.ModuleList(
+            pair(2 * width, width) for width in reversed(widths[:-1])
+        )
+        self.logits = nn.Conv2d(filters, classes, 1)
+
+    def forward(self, x):
+        skips = []
+        for encoder, down in zip(self.encoder, self.down, strict=True):
+            x = encoder(x)
+            skips.append(x)
+            x = down(x)
+        x = self.bottom(x)
+        for up, decoder in zip(self.up, self.decoder, strict=True):
+            x = decoder(torch.cat([skips.pop(), up(x)], 1))
+        return self.logits(x)
+
+
+def take_weights(model, weights):
+    """Give a `UNet` the weights of the Keras model, in its layers' order.
+
+    Kernels are mirrored: Keras pads a stride at the far sides and PyTorch at the near
+    ones, so that one network is the other's on mirrored pictures.
+
+    Args:
+        weights: arrays, of each convolution its kernel and its norm's scale, offset,
+            mean and variance; last the kernel and the bias of the logits.
+    """
+    weights = iter(torch.from_numpy(array.copy()) for array in weights)
+    with torch.no_grad():
+        for part in _in_order(model):
+            kernel = next(weights)
+            part[0].weight.copy_(kernel.permute(3, 2, 0, 1).flip(2, 3))
+            norm = part[1]
+            for own in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+                own.copy_(next(weights))
+        model.logits.weight.copy_(next(weights).permute(3, 2, 0, 1))
+        model.logits.bias.copy_(next(weights))
+
+
+def _in_order(model):
+    """Convolutions as Keras's model lists them: level by level, down and up again."""
+    blocks = [
+        block
+        for level in zip(model.encoder, model.down, strict=True)
+        for block in level
+    ]
+    blocks.append(model.bottom)
+    blocks += [b for level in zip(model.up, model.decoder, strict=True) for b in level]
+    for block in blocks:
+        for module in block.modules():
+            if isinstance(module, NormalizedReLU):
+                yield module
