@@ -1,6 +1,8 @@
 """Files are whole and new, or as they were."""
 
+import errno
 import json
+import subprocess
 
 import pytest
 
@@ -67,6 +69,30 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
     (tmp_path / "kept").touch()
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(tmp_path):
+    with subprocess.Popen(["sleep", "600"]) as other:
+        left = tmp_path / f".writing-{2**22 + 1}-folder"  # above all process numbers
+        alive = tmp_path / f".writing-{other.pid}-folder"
+        elsewhere = tmp_path / f".writing-{2**22 + 1}-another"
+        for folder in (left, alive, elsewhere):
+            folder.mkdir()
+        with written_beside(tmp_path / "folder") as beside:
+            beside.mkdir()
+        other.kill()
+    assert {*tmp_path.iterdir()} == {tmp_path / "folder", alive, elsewhere}
+
+
+def test_full_disk_is_told_as_such_whatever_the_library_says(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left on device.*x.h5") as raised,
+        written_beside(tmp_path / "x.h5") as beside,
+    ):
+        beside.touch()
+        raise RuntimeError("flush failed (errno = 28, No space left on device)")
+    assert raised.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"nothing"])

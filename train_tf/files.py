@@ -1,12 +1,17 @@
 """Files that last: written beside their place, then renamed into it."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 from pathlib import Path
 
+import psutil
+
 from train_tf.errors import InputError
+
+FULL = "No space left on device"
 
 
 @contextlib.contextmanager
@@ -21,20 +26,27 @@ def written_beside(path):
 
     Yields:
         The path to write to. For a folder, create it there.
+
+    Raises:
+        OSError: if the disk is full, whatever the writing library makes of that.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".writing-*-{path.name}"):
+        if not _is_being_written(leftover):
+            _remove(leftover)
     # The ending stays the same: Keras and matplotlib choose the format by it.
     beside = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         yield beside
         _flush_to_disk(beside)
         os.replace(beside, path)
+    except Exception as error:
+        if FULL in str(error) and not isinstance(error, OSError):
+            raise OSError(errno.ENOSPC, FULL, str(path)) from error
+        raise
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside)
-        else:
-            beside.unlink(missing_ok=True)
+        _remove(beside)
 
 
 def read_json(path):
@@ -67,10 +79,24 @@ def write_text(path, text):
 def remove_leftovers(folder):
     """Delete what a killed process left half-written in `folder`."""
     for leftover in Path(folder).glob(".writing-*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+        _remove(leftover)
+
+
+def _is_being_written(beside):
+    """Whether the process that its name names is there, and is another one."""
+    process = beside.name.split("-")[1]
+    return (
+        process.isdecimal()
+        and int(process) != os.getpid()
+        and psutil.pid_exists(int(process))
+    )
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path):

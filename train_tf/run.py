@@ -20,7 +20,7 @@ from train_tf import cluster, replicas
 from train_tf.checkpoints import Checkpoints
 from train_tf.command_line import to_dict
 from train_tf.errors import InputError, Terminated
-from train_tf.files import read_json, write_json, write_text
+from train_tf.files import FULL, read_json, write_json, write_text
 from train_tf.folder import take
 
 # What may differ between a run and its resumption.
@@ -239,8 +239,8 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
         print(f"{so_far} Go on by --resume.", file=sys.stderr)
         raise
     except tf.errors.ResourceExhaustedError as error:
-        if "No space left" in str(error):
-            raise OSError(errno.ENOSPC, "No space left", str(run.folder)) from error
+        if FULL in str(error):  # TensorBoard's files
+            raise OSError(errno.ENOSPC, FULL, str(run.folder)) from error
         raise InputError(
             "Memory ran out in training; the epochs before are kept. Make the batch, "
             "the pictures or the network smaller."
