@@ -15,7 +15,7 @@ from train_tf import search as module
 from train_tf import trials
 from train_tf.config import Between, RunConfig, SearchOptions
 from train_tf.errors import InputError, WorkerLost
-from train_tf.search import search, trial_config
+from train_tf.search import own_options, search, trial_config
 
 SPACE = {
     "shape": ("round", "square"),
@@ -185,15 +185,33 @@ def test_what_is_no_fault_of_the_options_ends_the_search(error, tried, monkeypat
 
 
 def test_promoted_trial_goes_on_with_its_run():
-    config, values = SearchConfig(), {"sides": 4, "filled": True}
-    first = trial_config(config, Config, {**values, "tuner/epochs": 1})
-    promoted = trial_config(
-        config, Config, {**values, "tuner/epochs": 9, "tuner/trial_id": "0000"}
-    )
+    config, space = SearchConfig(), {name: SPACE[name] for name in ("sides", "filled")}
+
+    def proposed(**values):
+        own = own_options(config, space, values)
+        return trial_config(config, Config, own)
+
+    first = proposed(sides=4, filled=True, **{"tuner/epochs": 1})
+    promoted = proposed(sides=4, filled=True, **{"tuner/epochs": 9})
     assert first.name == promoted.name and first.runs_dir == Path("runs/search")
     assert (first.epochs, promoted.epochs) == (1, 9) and promoted.resume
-    other = trial_config(config, Config, {"sides": 5, "filled": True})
+    other = proposed(sides=5, filled=True)
     assert other.name != first.name and other.epochs == 9
+
+
+def test_options_that_do_not_go_together_are_skipped(tried, capsys):
+    @dataclasses.dataclass(frozen=True)
+    class Picky(Config):
+        def __post_init__(self):
+            if self.filled and self.sides == 3:
+                raise InputError("Expected no triangle to be filled.")
+
+    config = SearchConfig(tune=("filled", "sides"), trials=8)
+    best = search(config, Picky, Task, SPACE)
+    assert json.loads(best.read_text())["sides"] == 6
+    said = capsys.readouterr().out
+    assert "filled True, sides 3, epochs 9: Expected no triangle" in said
+    assert "7 trials, 1 skipped" in said
 
 
 @pytest.mark.parametrize(

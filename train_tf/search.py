@@ -54,12 +54,13 @@ def search(config, config_class, task_class, space):
             with others, or no trial came to an end.
         WorkerLost: if the chief does not answer.
     """
-    role = _role()
+    role, given = _role(), to_dict(config)
     space = {name: space[name] for name in config.tune}
     oracle = _oracle(config, task_class, space)
 
     def run_trial(values):
-        return best_figure(trial_config(config, config_class, values), task_class)
+        own = own_options(config, space, values)
+        return best_figure(trial_config(config, config_class, own), task_class)
 
     if role != "chief":
         task_class(config)  # what is wrong with the data is said once, before all
@@ -67,40 +68,53 @@ def search(config, config_class, task_class, space):
         _run_trials(oracle, run_trial)
         return None
 
-    options = {**to_dict(config), "space": {k: list(v) for k, v in space.items()}}
-    with take(config.run_folder, options, config.resume, FREE_TO_CHANGE, "search"):
-        report = TrialReport(
-            config.run_folder, [*space, "epochs"], task_class.monitor, task_class.mode
-        )
+    folder, monitor, mode = config.run_folder, task_class.monitor, task_class.mode
+    of_search = {**given, "space": {name: list(x) for name, x in space.items()}}
+    of_training = {x: given[x] for x in _names(config_class)}
+    with take(folder, of_search, config.resume, FREE_TO_CHANGE, "search"):
+        report = TrialReport(folder, of_training, monitor, mode)
 
         def end_trial(trial, of_oracle=oracle.end_trial):
             of_oracle(trial)
             ended = oracle.get_trial(trial.trial_id)
-            tried = trial_config(config, config_class, ended.hyperparameters.values)
-            report.add(tried, ended.score, ended.message)
+            own = own_options(config, space, ended.hyperparameters.values)
+            report.add(run_name(own), own, ended.score, ended.message)
 
         oracle.end_trial = end_trial
         _run_trials(oracle, run_trial)
         return report.finish()
 
 
-def trial_config(config, config_class, values):
-    """The config of one trial's training.
+def own_options(config, space, values):
+    """What one trial has of its own: what is searched, and epochs.
 
     Args:
-        config, config_class: as for `search`.
-        values: option to value; Hyperband's number of epochs is among them.
+        config, space: as for `search`.
+        values: what the oracle proposed; Hyperband's number of epochs is among it.
     """
-    names = [field.name for field in dataclasses.fields(config_class)]
-    chosen = {name: value for name, value in values.items() if name in names}
-    text = json.dumps(chosen, sort_keys=True)
-    own = {
-        "epochs": values.get("tuner/epochs", config.epochs),
-        "name": hashlib.sha256(text.encode()).hexdigest()[:8],
-        "runs_dir": config.run_folder,
-        "resume": True,
-    }
-    return config_class(**{x: getattr(config, x) for x in names} | chosen | own)
+    epochs = values.get("tuner/epochs", config.epochs)
+    return {**{name: values[name] for name in space}, "epochs": epochs}
+
+
+def run_name(own):
+    """The name of a trial's run. One that goes on for more epochs keeps it."""
+    text = json.dumps({**own, "epochs": None}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def trial_config(config, config_class, own):
+    """The config of one trial's training, whose options are `own` and the search's.
+
+    Raises:
+        InputError: if they do not go together.
+    """
+    given = {name: getattr(config, name) for name in _names(config_class)}
+    place = {"name": run_name(own), "runs_dir": config.run_folder, "resume": True}
+    return config_class(**given | own | place)
+
+
+def _names(config_class):
+    return [field.name for field in dataclasses.fields(config_class)]
 
 
 class _Tuner(BaseTuner):

@@ -2,8 +2,8 @@
 
 import csv
 import io
+import math
 
-from train_tf.command_line import to_dict
 from train_tf.errors import InputError
 from train_tf.files import write_json, write_text
 from train_tf.report import draw_trials
@@ -28,40 +28,36 @@ class TrialReport:
 
     Args:
         folder: the search's.
-        options: names of those that the trials differ in.
+        given: options of all trials, a dict for JSON.
         monitor, mode: as `train_tf.run.Run`.
     """
 
-    def __init__(self, folder, options, monitor, mode):
-        self.folder, self.options = folder, options
-        self.figure, self.sign = (
-            monitor.removeprefix("val_"),
-            1 if mode == "max" else -1,
-        )
-        self.ended, self.skipped = [], []
+    def __init__(self, folder, given, monitor, mode):
+        self.folder, self.figure = folder, monitor.removeprefix("val_")
+        self.given = {name: x for name, x in given.items() if name not in OF_ONE_RUN}
+        self.sign = 1 if mode == "max" else -1
+        self.rows, self.skipped = [], []
 
-    def add(self, config, score, message):
+    def add(self, run, options, score, message):
         """Tell of a trial that has ended.
 
         Args:
-            config: that of its training.
+            run: its name.
+            options: what it had of its own, a dict; the same names for all trials.
             score: the best of the monitored figures; None without one.
             message: what went wrong; None if nothing.
         """
-        number = len(self.ended) + len(self.skipped) + 1
-        options = {name: getattr(config, name) for name in self.options}
+        number = len(self.rows) + len(self.skipped) + 1
         told = ", ".join(f"{name} {_short(x)}" for name, x in options.items())
-        if score is None or score != score:
-            reason = (
-                (message or "no figure").strip().splitlines()[-1].split(": ", 1)[-1]
-            )
-            self.skipped.append(reason)
-            print(f"Trial {number}, skipped: {told}: {reason}", flush=True)
+        if score is None or math.isnan(score):
+            last = (message or "no figure").strip().splitlines()[-1]
+            self.skipped.append(last.split(": ", 1)[-1])  # without the exception's name
+            print(f"Trial {number}, skipped: {told}: {self.skipped[-1]}", flush=True)
             return
-        row = {"trial": number, self.figure: score, **options, "run": config.name}
-        self.ended.append((row, config))
-        self.ended.sort(key=lambda one: -self.sign * one[0][self.figure])
         print(f"Trial {number}: {self.figure} {_short(score)}, {told}", flush=True)
+        self.options = list(options)
+        self.rows.append({"trial": number, self.figure: score, **options, "run": run})
+        self.rows.sort(key=lambda row: -self.sign * row[self.figure])
         self._write()
 
     def finish(self):
@@ -70,29 +66,26 @@ class TrialReport:
         Raises:
             InputError: if none came to its end.
         """
-        if not self.ended:
+        if not self.rows:
             raise InputError(f"No trial came to an end. One of them: {self.skipped[0]}")
-        rows = [row for row, _ in self.ended]
         picture = self.folder / "trials.png"
-        draw_trials(picture, rows, self.options, self.figure)
+        draw_trials(picture, self.rows, self.options, self.figure)
         print(
-            f"\n{len(rows)} trials, {len(self.skipped)} skipped; the best:\n\n"
-            f"{_as_table(rows[:SHOWN])}\n\n"
+            f"\n{len(self.rows)} trials, {len(self.skipped)} skipped; the best:\n\n"
+            f"{_as_table(self.rows[:SHOWN])}\n\n"
             f"All trials:  {self.folder / 'trials.csv'}, {picture}\n"
             f"Watch them:  tensorboard --logdir {self.folder}"
         )
         return self.folder / "best.json"
 
     def _write(self):
-        rows = [row for row, _ in self.ended]
         text = io.StringIO()
-        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+        writer = csv.DictWriter(text, self.rows[0], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(self.rows)
         write_text(self.folder / "trials.csv", text.getvalue())
-        best = to_dict(self.ended[0][1])
-        best = {name: x for name, x in best.items() if name not in OF_ONE_RUN}
-        write_json(self.folder / "best.json", best)
+        found = {x: self.rows[0][x] for x in self.options if x not in OF_ONE_RUN}
+        write_json(self.folder / "best.json", {**self.given, **found})
 
 
 def _as_table(rows):
