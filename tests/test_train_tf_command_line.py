@@ -113,6 +113,28 @@ def test_options_of_a_file_that_are_not_in_order_are_named(
     assert said in errors and "options.json" in errors
 
 
+@pytest.mark.parametrize(
+    "word", [["--config", "options.json"], ["--config=options.json"]]
+)
+def test_options_that_need_each_other_may_come_from_both(word, monkeypatch):
+    Path("options.json").write_text('{"images": "photos"}')
+
+    @dataclasses.dataclass(frozen=True)
+    class Both:
+        images: str | None = None
+        masks: str | None = None
+        config: Path | None = None
+
+        def __post_init__(self):
+            if self.masks and not self.images:
+                raise InputError("Expected --images and --masks together.")
+
+    monkeypatch.setattr(sys, "argv", ["thing", *word, "--masks", "masks"])
+    got = []
+    assert command_line.run(Both, got.append) == 0
+    assert (got[0].images, got[0].masks) == ("photos", "masks")
+
+
 def test_file_of_options_that_is_not_there_is_named(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["thing", "--config", "none.json"])
     assert command_line.run(FromFile, print) == 2

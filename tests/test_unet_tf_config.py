@@ -10,7 +10,7 @@ import pytest
 from train_tf.config import RunConfig
 from train_tf.errors import InputError
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
-from unet_tf.config import SPACE, Tuned, TuneUNetConfig, UNetConfig, UNetOptions
+from unet_tf.config import SPACE, TuneUNetConfig, UNetConfig, UNetOptions
 from unet_tf.losses import LOSSES
 
 
@@ -94,7 +94,7 @@ def test_every_option_is_of_the_run_or_of_the_unet():
 
 
 def test_search_chooses_from_values_that_a_training_takes():
-    assert tuple(SPACE) == typing.get_args(Tuned)
+    assert TuneUNetConfig().tune == tuple(SPACE)
     for name, values in SPACE.items():
         assert getattr(UNetConfig(), name) in values or name == "learning_rate"
         for value in values:

@@ -58,9 +58,8 @@ def patience(workers, index, seconds):
         workers, index, seconds: as for `did_not_come`.
     """
     command = [sys.executable, "-I", __file__, os.getpid(), index, seconds, *workers]
-    with subprocess.Popen(map(str, command), stdin=subprocess.PIPE) as guard:
+    with subprocess.Popen(map(str, command), stdin=subprocess.PIPE):
         yield
-        guard.stdin.close()
 
 
 def _answers(address):

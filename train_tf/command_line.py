@@ -1,5 +1,6 @@
 """A command: options from a dataclass, one function called, errors in a sentence."""
 
+import argparse
 import contextlib
 import dataclasses
 import os
@@ -89,10 +90,11 @@ def _parse(config_class, arguments):
     def parse(options):
         return tyro.cli(config_class, description=config_class.__doc__, args=options)
 
-    config = parse(arguments)
-    file = getattr(config, "config", None)
-    if not file:
-        return config
+    naming = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    naming.add_argument("--config")
+    file = naming.parse_known_args(arguments)[0].config
+    if not file or "config" not in _names(config_class):
+        return parse(arguments)
     given = _as_arguments(read_json(file), config_class, file)
     try:
         parse(given)
@@ -103,8 +105,7 @@ def _parse(config_class, arguments):
 
 def _as_arguments(options, config_class, file):
     """Options of a JSON file as a person would type them."""
-    fields = {field.name for field in dataclasses.fields(config_class)}
-    unknown = sorted(options.keys() - fields)
+    unknown = sorted(options.keys() - _names(config_class))
     if unknown:
         raise InputError(
             f"Expected options of this command in {file}. "
@@ -120,6 +121,10 @@ def _as_arguments(options, config_class, file):
         elif value is not None:
             arguments.append(f"{option}={value}")
     return arguments
+
+
+def _names(config_class):
+    return {field.name for field in dataclasses.fields(config_class)}
 
 
 def _terminate(*_):

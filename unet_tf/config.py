@@ -10,17 +10,6 @@ from train_tf.errors import InputError
 Down = Literal["maxpool", "strided"]
 Up = Literal["transpose", "upsample"]
 Loss = Literal["bce", "dice", "ce", "bce_dice"]
-Tuned = Literal[
-    "down",
-    "up",
-    "loss",
-    "filters",
-    "depth",
-    "dropout",
-    "augment",
-    "batch_size",
-    "learning_rate",
-]
 
 # What a search may choose from.
 SPACE = {
@@ -34,6 +23,7 @@ SPACE = {
     "batch_size": (4, 8, 16),
     "learning_rate": Between(1e-3, 5e-2),
 }
+Tuned = Literal[*SPACE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +113,7 @@ class TuneUNetConfig(UNetConfig, SearchOptions):
     epochs: int = 18
     """How often a trial's training sees every image, at the most."""
 
-    tune: tuple[Tuned, ...] = get_args(Tuned)
+    tune: tuple[Tuned, ...] = tuple(SPACE)
     """What is searched; all other options are as they are given."""
 
     def __post_init__(self):
