@@ -122,6 +122,18 @@ def test_last_two_and_best_epoch_are_kept_and_told_apart(tmp_path):
     assert loss == pytest.approx(min(losses), rel=1e-5)
 
 
+def test_best_figure_is_that_of_the_epochs_asked_for(tmp_path):
+    task = Task(tmp_path, epochs=4)
+    with task.run:
+        for loss in (math.nan, 3.0, 2.0, 1.0):
+            task.run.save(task.model, {"loss": loss, "val_loss": loss})
+    assert task.run.best_figure == 1.0
+    with Task(tmp_path, epochs=3, resume=True).run as shorter:
+        assert shorter.best_figure == 2.0
+    with Task(tmp_path, epochs=1, resume=True).run as shortest:
+        assert math.isnan(shortest.best_figure)
+
+
 def test_history_is_written_for_people(tmp_path):
     run = Task(tmp_path).train().run
     lines = (run.folder / "history.csv").read_text().splitlines()

@@ -1,5 +1,6 @@
 """Training: the loss falls, what a run promises is there, errors come early."""
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -10,10 +11,11 @@ import tensorflow as tf
 from conftest import tiny_config, write_photos_and_masks
 from PIL import Image
 
+from train_tf import training
 from train_tf.errors import InputError
 from unet_tf.config import UNetConfig
 from unet_tf.losses import LOSSES
-from unet_tf.train import build, compile_model, train
+from unet_tf.train import UNetTask, build, compile_model, train
 
 
 def history(config):
@@ -198,3 +200,20 @@ def test_picture_too_large_for_memory_is_refused_before_anything_is_made(tmp_pat
     with pytest.raises(InputError, match="--image-size"):
         train(config)
     assert not config.runs_dir.exists()
+
+
+def test_best_figure_of_a_run_that_ended_is_looked_up(trained, tmp_path, monkeypatch):
+    config, results, _ = trained
+    shutil.copytree(config.runs_dir, tmp_path / "runs")
+    again = dataclasses.replace(config, runs_dir=tmp_path / "runs", resume=True)
+    monkeypatch.setattr(training, "fit", None)  # it is not called
+    reached = training.best_figure(again, UNetTask)
+    assert reached == results["validation"]["mean_iou"]
+
+
+def test_best_figure_of_a_new_run_is_trained_for(tiny):
+    config = dataclasses.replace(tiny, epochs=1, name="new")
+    reached = training.best_figure(config, UNetTask)
+    (row,) = csv.DictReader((config.run_folder / "history.csv").open())
+    assert reached == float(row["val_mean_iou"]) > 0
+    assert not config.saved_models_dir.exists()
