@@ -98,8 +98,8 @@ def _parse(config_class, arguments):
     given = _as_arguments(read_json(file), config_class, file)
     try:
         parse(given)
-    except (SystemExit, InputError) as error:
-        raise InputError(f"Not in order: the options in {file}. {error}") from error
+    except SystemExit as error:  # after telling which
+        raise InputError(f"Not in order: the options in {file}.") from error
     return parse([*given, *arguments])
 
 
