@@ -29,6 +29,7 @@ from train_tf.command_line import silent, to_dict
 from train_tf.config import Between
 from train_tf.errors import InputError, WorkerLost
 from train_tf.folder import take
+from train_tf.search_service import heartbeat, serve
 from train_tf.training import best_figure
 from train_tf.trials import TrialReport
 
@@ -58,14 +59,17 @@ def search(config, config_class, task_class, space):
     space = {name: space[name] for name in config.tune}
     oracle = _oracle(config, task_class, space)
 
-    def run_trial(values):
-        own = own_options(config, space, values)
-        return best_figure(trial_config(config, config_class, own), task_class)
+    def run_trials():
+        def run_trial(values):
+            own = own_options(config, space, values)
+            return best_figure(trial_config(config, config_class, own), task_class)
+
+        _run_trials(oracle, run_trial)
 
     if role != "chief":
         task_class(config)  # what is wrong with the data is said once, before all
     if role == "worker":
-        _run_trials(oracle, run_trial)
+        run_trials()
         return None
 
     folder, monitor, mode = config.run_folder, task_class.monitor, task_class.mode
@@ -81,7 +85,10 @@ def search(config, config_class, task_class, space):
             report.add(run_name(own), own, ended.score, ended.message)
 
         oracle.end_trial = end_trial
-        _run_trials(oracle, run_trial)
+        if role == "chief":
+            serve(oracle, START_SECONDS)
+        else:
+            run_trials()
         return report.finish()
 
 
@@ -129,7 +136,7 @@ class _Tuner(BaseTuner):
 
     def run_trial(self, trial):
         try:
-            with silent():
+            with silent(), heartbeat(self.oracle, trial):
                 return self.train(trial.hyperparameters.values)
         except InputError as error:
             raise FailedTrialError(str(error)) from error
@@ -140,7 +147,7 @@ class _Tuner(BaseTuner):
 
 
 def _run_trials(oracle, train):
-    """Run trials until there are enough, or see to it that the workers do."""
+    """Run trials until there are enough."""
     oracle_client.TIMEOUT = START_SECONDS
     keras_tuner.src.config.DEBUG = False  # it prints a traceback of what is skipped
     with tempfile.TemporaryDirectory() as folder:
