@@ -15,6 +15,7 @@ from cvae_tf.layers import convolution
 from train_tf import pipeline
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, written_beside
+from train_tf.layers import BatchNormalization
 
 SIZES = {"mnist": (16, 6), "cifar10": (32, 12)}  # filters and epochs
 BATCH_SIZE = 128
@@ -65,7 +66,7 @@ def build_judge(image_shape, classes, filters):
         for part in ("a", "b"):
             name = f"level_{level + 1}_{part}"
             x = convolution(x, filters * 2**level, name, use_bias=False)
-            x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+            x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
             x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
     x = layers.Dropout(0.4)(layers.Flatten()(x))

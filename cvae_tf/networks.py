@@ -19,6 +19,7 @@ from cvae_tf.layers import (
     silu,
     with_label_channel,
 )
+from train_tf.layers import BatchNormalization
 
 # Where a prior is all too sure, one odd stroke costs thousands of nats, and its
 # gradient drowns all others.
@@ -315,17 +316,17 @@ def _enlarged_by(factor, overlap, x, filters, name, **settings):
 
 
 def _normed_relu(x, name):
-    return layers.ReLU()(layers.BatchNormalization(name=f"{name}_norm")(x))
+    return layers.ReLU()(BatchNormalization(name=f"{name}_norm")(x))
 
 
 def _basic_block(x, filters, strides, name):
     change = convolution(x, filters, f"{name}_a", strides=strides, use_bias=False)
     change = _normed_relu(change, f"{name}_a")
     change = convolution(change, filters, f"{name}_b", use_bias=False)
-    change = layers.BatchNormalization(name=f"{name}_b_norm")(change)
+    change = BatchNormalization(name=f"{name}_b_norm")(change)
     if strides > 1 or x.shape[-1] != filters:
         x = convolution(x, filters, f"{name}_short", 1, strides=strides, use_bias=False)
-        x = layers.BatchNormalization(name=f"{name}_short_norm")(x)
+        x = BatchNormalization(name=f"{name}_short_norm")(x)
     return layers.ReLU()(layers.Add(name=name)([change, x]))
 
 
@@ -337,10 +338,10 @@ def _basic_block_up(x, filters, size, name):
         change = layers.Resizing(*size, "nearest")(change)
         x = layers.Resizing(*size, "nearest")(x)
     change = convolution(change, filters, f"{name}_b", use_bias=False)
-    change = layers.BatchNormalization(name=f"{name}_b_norm")(change)
+    change = BatchNormalization(name=f"{name}_b_norm")(change)
     if x.shape[-1] != filters:
         x = convolution(x, filters, f"{name}_short", 1, use_bias=False)
-        x = layers.BatchNormalization(name=f"{name}_short_norm")(x)
+        x = BatchNormalization(name=f"{name}_short_norm")(x)
     return layers.ReLU()(layers.Add(name=name)([change, x]))
 
 

@@ -7,6 +7,9 @@ gives `filters` channels. Write one of your own and hand it to `build_unet`.
 
 from keras import layers
 
+from train_tf.layers import BatchNormalization
+from unet_tf.layers import UpsampleConvolution
+
 
 def convolution_pair(x, filters, name):
     """Convolve twice with 3x3 kernels, each followed by batch norm and ReLU.
@@ -53,10 +56,8 @@ def transpose_up(x, filters, name):
 
 def upsample_up(x, filters, name):
     """Double height and width by repeating pixels, then convolve with a 3x3 kernel."""
-    x = layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_upsample")(x)
-    return _normalized_relu(
-        _convolution(x, filters, f"{name}_upsample"), f"{name}_upsample"
-    )
+    x = UpsampleConvolution(filters, name=f"{name}_upsample_conv")(x)
+    return _normalized_relu(x, f"{name}_upsample")
 
 
 def _convolution(x, filters, name, strides=1):
@@ -73,7 +74,7 @@ def _convolution(x, filters, name, strides=1):
 
 def _normalized_relu(x, name):
     # Momentum 0.9: the averages must settle within a few hundred steps.
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

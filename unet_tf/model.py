@@ -1,9 +1,10 @@
 """The UNet: an encoder, a decoder, and skips between them (Ronneberger et al. 2015)."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from unet_tf.blocks import convolution_pair, max_pool_down, transpose_up
+from unet_tf.layers import CropToImage, PadToMultiple
 
 
 def build_unet(
@@ -68,56 +69,3 @@ def build_unet(
     logits = layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
     logits = CropToImage(dtype="float32", name="crop")([logits, image])
     return keras.Model(image, logits, name="unet")
-
-
-@keras.saving.register_keras_serializable("unet_tf")
-class PadToMultiple(layers.Layer):
-    """Pad height and width with zeros, evenly on both sides, to whole multiples.
-
-    (batch, height, width, channels) to (batch, padded height, padded width, channels).
-    """
-
-    def __init__(self, multiple, **settings):
-        super().__init__(**settings)
-        self.multiple = multiple
-
-    def call(self, image):
-        _, height, width, _ = ops.shape(image)
-        rows, columns = -height % self.multiple, -width % self.multiple
-        return ops.pad(
-            image,
-            (
-                (0, 0),
-                (rows // 2, rows - rows // 2),
-                (columns // 2, columns - columns // 2),
-                (0, 0),
-            ),
-        )
-
-    def compute_output_shape(self, shape):
-        batch, *sides, channels = shape
-        padded = (side and side + -side % self.multiple for side in sides)
-        return (batch, *padded, channels)
-
-    def get_config(self):
-        return {**super().get_config(), "multiple": self.multiple}
-
-
-@keras.saving.register_keras_serializable("unet_tf")
-class CropToImage(layers.Layer):
-    """Undo `PadToMultiple`: crop features, evenly on both sides, to an image's size.
-
-    [(batch, padded height, padded width, channels), (batch, height, width, any)] to
-    (batch, height, width, channels).
-    """
-
-    def call(self, features_and_image):
-        features, image = features_and_image
-        _, padded_height, padded_width, _ = ops.shape(features)
-        _, height, width, _ = ops.shape(image)
-        top, left = (padded_height - height) // 2, (padded_width - width) // 2
-        return features[:, top : top + height, left : left + width]
-
-    def compute_output_shape(self, shapes):
-        features, image = shapes
-        return (features[0], image[1], image[2], features[3])
