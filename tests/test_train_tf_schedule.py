@@ -1,5 +1,6 @@
 """The learning rate over a run."""
 
+import keras
 import pytest
 
 from train_tf.config import RunConfig
@@ -23,3 +24,15 @@ def test_cosine_rises_in_a_twentieth_of_the_steps_and_falls_to_nearly_nothing():
 def test_run_of_one_step_has_a_rate():
     config = RunConfig(name="x", learning_rate=0.2, epochs=1)
     assert float(learning_rate(config, 1)(0)) == pytest.approx(0.2)
+
+
+def test_cosine_is_keras_s():
+    config = RunConfig(name="x", learning_rate=0.3, epochs=4)
+    rate = learning_rate(config, 25)
+    again = type(rate).from_config(rate.get_config())
+    keras_s = keras.optimizers.schedules.CosineDecay(
+        0.3 / 5, 95, 0.005, warmup_target=0.3, warmup_steps=5
+    )
+    for step in (0, 1, 4, 5, 6, 50, 99, 100, 120):
+        assert float(rate(step)) == pytest.approx(float(keras_s(step)), rel=1e-5)
+        assert float(again(step)) == float(rate(step))

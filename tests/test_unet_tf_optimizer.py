@@ -20,6 +20,20 @@ def test_kernel_steps_along_an_orthogonal_matrix():
     np.testing.assert_allclose(np.linalg.svd(step)[1], 1, atol=0.35)
 
 
+@pytest.mark.parametrize("shape", [(36, 6), (6, 36), (8, 8)], ids=str)
+@pytest.mark.parametrize("smallest", [0.5, 1e-4], ids=str)
+def test_orthogonal_matrix_is_the_one_that_keras_finds(shape, smallest):
+    matrix = np.random.default_rng(0).normal(size=shape)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values = np.geomspace(1, smallest, len(values))
+    matrix = keras.ops.convert_to_tensor(left * values @ right, "float32")
+    ours, theirs = (
+        kind(0.1).zeropower_via_newtonschulz5(matrix, 5)
+        for kind in (Muon, keras.optimizers.Muon)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
 def test_everything_but_kernels_steps_as_adamw_does():
     values, gradient = np.ones(5, "float32"), np.linspace(-1, 1, 5, dtype="float32")
     ours, theirs = keras.Variable(values), keras.Variable(values)

@@ -15,6 +15,11 @@ class Muon(keras.optimizers.Muon):
 
     On 256 photographs, 20 epochs of it reach a mean IoU that AdamW needs 40 for.
 
+    The Newton-Schulz iteration to that matrix, X <- (a + b G + c G^2) X with G = X X^T,
+    is done on G, which is small: G <- P G P with P = a + b G + c G^2, and X is
+    multiplied by the product of all P in the end. For 3x3 kernels that takes a third of
+    the multiplications.
+
     Args:
         learning_rate: number or schedule, on AdamW's scale.
         settings: as `keras.optimizers.Muon`.
@@ -34,3 +39,16 @@ class Muon(keras.optimizers.Muon):
             lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
         )
         self.assign_sub(variable, ops.reshape(matrix, variable.shape))
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        """The nearest orthogonal matrix, roughly, of a matrix."""
+        tall = x.shape[0] > x.shape[1]
+        x = ops.transpose(x) if tall else x
+        x = x / (ops.norm(x) + 1e-7)
+        gram, one = x @ ops.transpose(x), ops.eye(x.shape[0], dtype=x.dtype)
+        product = one
+        for _ in range(steps):
+            step = self.muon_a * one + (self.muon_b * one + self.muon_c * gram) @ gram
+            product, gram = step @ product, step @ gram @ step
+        x = product @ x
+        return ops.transpose(x) if tall else x

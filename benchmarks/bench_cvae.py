@@ -1,0 +1,138 @@
+"""Training speed of the VAEs beside the seed's design in PyTorch; see --help.
+
+First all train on one repeated batch of noise: that `--network resnet18` is the seed's
+network is checked by their answers under the same weights. Then the compact network
+trains on real images until it reaches the seed's own last figure on held-out ones, and
+the seed's design, in PyTorch, as far as it gets in `--patience` times as long.
+"""
+
+import dataclasses
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from train_tf import command_line
+
+PROGRAM = Path(__file__).with_name("cvae_contenders.py")
+CONTENDERS = ("ours compact", "ours resnet18", "torch eager", "torch compile")
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchCVAEConfig:
+    """Let our VAEs and the seed's design in PyTorch train in turns."""
+
+    dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
+    """Images of which size, and what the seed's figure is reached on."""
+
+    precision: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
+    """Precisions; those that the processor has no instructions for are left out."""
+
+    rounds: int = 5
+    """Turns of each contender."""
+
+    steps: int = 4
+    """Training steps a turn, and between two looks at the held-out images a tenth."""
+
+    patience: float = 10.0
+    """How many times as long as ours the seed's design gets; 0 leaves this out."""
+
+    out: Path = Path("results/bench_cvae.json")
+    """Where the figures go."""
+
+
+def main(config):
+    """Compare all that was asked for."""
+    from machine import most
+    from turns import Contender, compare
+
+    from train_tf.devices import is_good_at_bfloat16
+    from train_tf.files import write_json
+    from train_tf.report import provenance
+
+    precisions = [
+        p for p in config.precision if p == "float32" or is_good_at_bfloat16()
+    ]
+    peaks = {precision: most(precision) for precision in precisions}
+    rows, races = [], []
+    for dataset, precision in itertools.product(config.dataset, precisions):
+        with tempfile.TemporaryDirectory() as folder:
+            task = {
+                "dataset": dataset,
+                "precision": precision,
+                "weights": str(Path(folder) / "weights.npz"),
+            }
+            # One after another: the peers are checked by what the second writes.
+            contenders = {
+                name: Contender(
+                    [sys.executable, PROGRAM, "turn", name, json.dumps(task)]
+                )
+                for name in CONTENDERS
+            }
+            measured = compare(contenders, config.rounds, config.steps)
+        about = {name: contender.about for name, contender in contenders.items()}
+        for contender in contenders.values():
+            contender.end()
+        for name, row in measured.items():
+            size = about[name]["batch_size"]
+            rate = size / row["seconds"]
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "precision": precision,
+                    "contender": name,
+                    "parameters": about[name]["parameters"],
+                    "batch_size": size,
+                    "images_per_second": round(rate, 1),
+                }
+            )
+            if name == "ours resnet18":
+                work = 3 * about[name]["multiplications"] * rate
+                rows[-1]["share_of_most"] = round(work / peaks[precision], 3)
+            print(_line(rows[-1]), flush=True)
+    for dataset in config.dataset if config.patience else ():
+        races.append(_race(dataset, precisions[-1], config.patience))
+    about = {**provenance("torch"), "multiplications_per_second": peaks}
+    write_json(config.out, {**about, "rows": rows, "races": races})
+
+
+def _race(dataset, precision, patience):
+    """How long each takes to the seed's figure."""
+
+    def run(name, steps, seconds):
+        task = {
+            "dataset": dataset,
+            "precision": precision,
+            "steps": steps,
+            "patience": seconds,
+        }
+        command = [sys.executable, str(PROGRAM), "reach", name, json.dumps(task)]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(answer.stdout.splitlines()[-1])
+
+    ours = run("ours compact", 10, 3600)
+    theirs = run("torch eager", 100, patience * ours["seconds"])
+    print(
+        f"{dataset}: ours reached the seed's figure in {ours['seconds']:.0f} s; its "
+        f"design, {'in' if theirs['reached'] else 'not in'} {theirs['seconds']:.0f} s"
+    )
+    return {
+        "dataset": dataset,
+        "precision": precision,
+        "ours compact": ours,
+        "torch eager": theirs,
+    }
+
+
+def _line(row):
+    return (
+        "{dataset}, {precision}: {contender:14} {parameters:11,} weights, batches of "
+        "{batch_size:3}: {images_per_second:7.1f} images/s"
+    ).format(**row)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(BenchCVAEConfig, main))

@@ -1,0 +1,144 @@
+"""The seed's VAE in PyTorch, which `--network resnet18 --no-decoder-label` is after."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Block(nn.Module):
+    """A residual block; it keeps the size, halves it, or brings it to `size`.
+
+    Its parts are named as those of the Keras networks' layers.
+    """
+
+    def __init__(self, inputs, outputs, stride=1, size=None):
+        super().__init__()
+        self.size = size
+        middle = inputs if size else outputs
+        self.a = nn.Conv2d(inputs, middle, 3, stride, 1, bias=False)
+        self.a_norm = nn.BatchNorm2d(middle, eps=1e-3)
+        self.b = nn.Conv2d(middle, outputs, 3, 1, 1, bias=False)
+        self.b_norm = nn.BatchNorm2d(outputs, eps=1e-3)
+        if stride > 1 or inputs != outputs:
+            self.short = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.short_norm = nn.BatchNorm2d(outputs, eps=1e-3)
+
+    def forward(self, x):
+        change = F.relu(self.a_norm(self.a(x)))
+        if self.size and tuple(x.shape[2:]) != self.size:
+            change = F.interpolate(change, self.size)
+            x = F.interpolate(x, self.size)
+        change = self.b_norm(self.b(change))
+        if hasattr(self, "short"):
+            x = self.short_norm(self.short(x))
+        return F.relu(x + change)
+
+
+class Encoder(nn.Module):
+    """Image, label -> mean and log variance of the latents."""
+
+    def __init__(self, image_shape, classes=10, latents=256):
+        super().__init__()
+        self.size, channels = image_shape[:2], image_shape[2]
+        self.label_embedding = nn.Embedding(classes, math.prod(self.size))
+        self.stem = nn.Conv2d(channels + 1, 64, 3, 1, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(64, eps=1e-3)
+        self.blocks, inputs = [], 64
+        for stage, filters in enumerate((64, 128, 256, 512)):
+            for block in range(2):
+                stride = 2 if stage and not block else 1
+                name = f"stage_{stage + 1}_{block + 1}"
+                self.add_module(name, Block(inputs, filters, stride))
+                self.blocks.append(name)
+                inputs = filters
+        self.mean = nn.Linear(512, latents)
+        self.log_var = nn.Linear(512, latents)
+
+    def forward(self, images, labels):
+        channel = self.label_embedding(labels).view(-1, 1, *self.size)
+        x = torch.cat([images, channel], 1)
+        x = F.relu(self.stem_norm(self.stem(x)))
+        for name in self.blocks:
+            x = getattr(self, name)(x)
+        x = x.mean((2, 3))
+        return self.mean(x), self.log_var(x)
+
+
+class Decoder(nn.Module):
+    """Latents -> image, without bounds."""
+
+    def __init__(self, image_shape, latents=256):
+        super().__init__()
+        height, width, channels = image_shape
+        self.dense = nn.Linear(latents, 4 * 4 * 512)
+        self.first = (-(-height // 8), -(-width // 8))
+        self.blocks, inputs = [], 512
+        for stage, (filters, shrunk) in enumerate(
+            ((256, 4), (128, 2), (64, 1), (64, 1))
+        ):
+            for block in range(2):
+                name = f"stage_{stage + 1}_{block + 1}"
+                size = (-(-height // shrunk), -(-width // shrunk))
+                self.add_module(name, Block(inputs, filters, size=size))
+                self.blocks.append(name)
+                inputs = filters
+        self.pixels = nn.Conv2d(64, channels, 3, 1, 1, bias=False)
+
+    def forward(self, latents):
+        x = self.dense(latents).view(-1, 4, 4, 512).permute(0, 3, 1, 2)
+        x = F.interpolate(x, self.first)
+        for name in self.blocks:
+            x = getattr(self, name)(x)
+        return self.pixels(x)
+
+
+class SeedVAE(nn.Module):
+    """The seed's: one learned log scale, and a KL by the latents that were drawn."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        self.encoder, self.decoder = Encoder(image_shape), Decoder(image_shape)
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images, labels):
+        """The negative ELBO of each image, nats."""
+        mean, log_var = self.encoder(images, labels)
+        scale = torch.exp(log_var / 2)
+        latents = mean + scale * torch.randn_like(mean)
+        posterior = torch.distributions.Normal(mean, scale)
+        prior = torch.distributions.Normal(0.0, 1.0)
+        rate = posterior.log_prob(latents) - prior.log_prob(latents)
+        drawn = torch.distributions.Normal(
+            self.decoder(latents), torch.exp(self.log_scale)
+        )
+        distortion = -drawn.log_prob(images).sum((1, 2, 3))
+        return distortion + rate.sum(1)
+
+
+def take_weights(module, weights):
+    """Give a network the weights of the Keras one with the same names.
+
+    Args:
+        weights: path, such as "stage_1_1_a/kernel", to array.
+    """
+    parts = {"gamma": "weight", "beta": "bias", "kernel": "weight", "bias": "bias"}
+    parts |= {"embeddings": "weight"}
+    parts |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+    own = module.state_dict()
+    left = {name for name in own if not name.endswith("num_batches_tracked")}
+    for path, array in weights.items():
+        layer, part = path.split("/")[-2:]
+        # Of "stage_1_1_a_norm", the block is "stage_1_1" and its part is "a_norm".
+        if layer.startswith("stage"):
+            words = layer.split("_")
+            layer = "_".join(words[:3]) + "." + "_".join(words[3:])
+        name = f"{layer}.{parts[part]}"
+        array = torch.from_numpy(array.copy())
+        if part == "kernel":
+            array = array.permute(3, 2, 0, 1) if array.ndim == 4 else array.T
+        own[name].copy_(array)
+        left.remove(name)
+    if left:
+        raise ValueError(f"No weights for {sorted(left)}")
