@@ -105,9 +105,9 @@ def _step(image_size, filters, batch_size, steps):
     """A training step of the default UNet."""
     import numpy as np
     import tensorflow as tf
-    from machine import multiplications
 
     from train_tf import devices
+    from train_tf.cost import multiplications
     from unet_tf.config import UNetConfig
     from unet_tf.train import build, compile_model
 

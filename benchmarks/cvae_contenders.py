@@ -13,8 +13,9 @@ def serve_ours(name, task):
     """Train on one repeated batch of noise."""
     import numpy as np
     import tensorflow as tf
-    from machine import multiplications
     from turns import serve
+
+    from train_tf.cost import multiplications
 
     model, config, shape = _ours(name, task)
     lot = np.random.default_rng(0)

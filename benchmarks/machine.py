@@ -1,28 +1,6 @@
-"""What a machine can do at the most, and how much a network asks of it."""
+"""What a machine can do at the most."""
 
 import time
-
-
-def multiplications(model):
-    """Multiplications of one image through the convolutions and dense layers of a
-    functional Keras model whose sizes are known; biases and norms are not counted, nor
-    are savings by a clever order."""
-    import keras
-
-    from unet_tf.layers import UpsampleConvolution
-
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2DTranspose):
-            _, height, width, _ = layer.input.shape
-        elif isinstance(layer, keras.layers.Conv2D | UpsampleConvolution):
-            _, height, width, _ = layer.output.shape
-        elif isinstance(layer, keras.layers.Dense):
-            height = width = 1
-        else:
-            continue
-        total += layer.kernel.shape.num_elements() * height * width
-    return int(total)
 
 
 def most(precision="float32"):

@@ -12,10 +12,10 @@ def serve_ours(name, task):
     import keras
     import numpy as np
     import tensorflow as tf
-    from machine import multiplications
     from turns import serve
 
     from train_tf import devices
+    from train_tf.cost import multiplications
     from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
     from unet_tf.config import UNetConfig
     from unet_tf.losses import LOSSES

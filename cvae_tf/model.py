@@ -45,6 +45,7 @@ class CVAE(keras.Model):
     """
 
     parts = ("encoder", "decoder", "likelihood")  # what is saved with the settings
+    details = ()  # further levels, which `cvae_tf.ladder` has
 
     def __init__(
         self, encoder, decoder, likelihood, classes, beta=1.0, seed=0, **settings

@@ -86,7 +86,8 @@ class CVAETask(training.Task):
         return model
 
     def networks(self, model):
-        return [model.encoder, model.decoder]
+        details = [network for level in model.details for network in level]
+        return [model.encoder, model.decoder, *details]
 
     def parameters_of(self, model):
         return parameters_of(model)

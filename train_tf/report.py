@@ -2,6 +2,7 @@
 
 import platform
 import shlex
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -115,7 +116,7 @@ def share_explained(groups, figures):
 
 
 def provenance(*peers):
-    """The command, the versions and the processor that a result comes from.
+    """The command, commit, versions and processor that a result comes from.
 
     Args:
         peers: further packages whose versions count.
@@ -130,9 +131,20 @@ def provenance(*peers):
             "python": platform.python_version(),
             **{package: version(package) for package in packages},
         },
+        "commit": _commit(),
         "processor": _processor(),
         "instructions": sorted(instructions() & FOR_NETWORKS),
     }
+
+
+def _commit():
+    """What git calls the code, "-dirty" if it was changed since; None without git."""
+    command = ["git", "-C", PROJECT, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
 
 
 def _processor():

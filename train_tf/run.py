@@ -193,6 +193,16 @@ class Run:
             model.load_weights(file)
 
 
+def read_history(folder):
+    """The history of a run in its folder: a list of dicts, one an epoch."""
+    with (Path(folder) / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: float(x) for name, x in row.items()} | {"epoch": int(row["epoch"])}
+        for row in rows
+    ]
+
+
 def fit(model, run, batches, steps, validation, validation_steps, callbacks):
     """Train until the config's last epoch, from where the run stands.
 

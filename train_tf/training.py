@@ -1,11 +1,13 @@
 """A training from its config to its SavedModel, whatever the model."""
 
 import abc
+import statistics
 import time
 
 from train_tf import cluster, devices, replicas
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
+from train_tf.cost import multiplications
 from train_tf.pipeline import steps_of
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
@@ -71,7 +73,7 @@ class Task(abc.ABC):
         return steps_of(self.counts["train"], self.config.batch_size)
 
     def networks(self, model):
-        """The functional models in a model, the first for images."""
+        """The functional models that make a picture, the first for images."""
         return [model]
 
     def parameters_of(self, model):
@@ -121,7 +123,8 @@ def best_figure(config, task_class):
     task, model = _prepare(config, task_class, strategy)
     with Run(config, task.monitor, task.mode, strategy) as run:
         run.keep("split.json", task.split)
-        _fit(task, model, run, replicas.Own(task.build))
+        own = replicas.Own(task.build)
+        _fit(task, model, run, _watchers(task, run, own) if run.is_chief else [])
         return run.best_figure
 
 
@@ -145,17 +148,19 @@ def _carry_out(task, model, run, started):
         return run.results
 
     own = replicas.Own(task.build)
-    _fit(task, model, run, own)
+    watchers = _watchers(task, run, own) if run.is_chief else []
+    _fit(task, model, run, watchers)
     run.load_best(model)
     if run.is_chief:
-        run.write_results(_report(task, own.of(model), run, started))
+        seconds = watchers[0].seconds
+        run.write_results(_report(task, own.of(model), run, seconds, started))
         _tell(task, run)
     # The others wait for this, so that all can be started again if it fails.
     cluster.from_chief(b"", run.strategy)
     return run.results
 
 
-def _fit(task, model, run, own):
+def _fit(task, model, run, watchers):
     fit(
         model,
         run,
@@ -163,11 +168,11 @@ def _fit(task, model, run, own):
         task.steps,
         task.validation_batches,
         steps_of(task.counts["validation"], task.config.batch_size),
-        _watchers(task, run, own) if run.is_chief else [],
+        watchers,
     )
 
 
-def _report(task, model, run, started):
+def _report(task, model, run, seconds, started):
     draw_curves(run.folder / "curves.png", run.history, task.curves, run.best_epoch)
     best = run.history[run.best_epoch - 1]
     return {
@@ -175,6 +180,8 @@ def _report(task, model, run, started):
         **provenance(),
         "images": task.counts,
         "parameters": task.parameters_of(model),
+        "multiplications": sum(map(multiplications, task.networks(model))),
+        **_speed(task, seconds),
         "epochs": run.epochs_done,
         "best_epoch": run.best_epoch,
         "validation": {
@@ -186,6 +193,14 @@ def _report(task, model, run, started):
         "saved_model": str(task.export(model)),
         "minutes": round((time.monotonic() - started) / 60, 2),
     }
+
+
+def _speed(task, seconds):
+    """Images a second in the steps of an epoch; nothing if none was trained now."""
+    if not seconds:
+        return {}
+    rate = task.counts["train"] / statistics.median(seconds)
+    return {"images_per_second": round(rate, 1)}
 
 
 def _watchers(task, run, own):

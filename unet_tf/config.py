@@ -123,3 +123,33 @@ class TuneUNetConfig(UNetConfig, SearchOptions):
         self.check(trials=(1, 10_000))
         if not self.tune:
             raise InputError("Expected --tune to name an option. Received none.")
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareUNetsConfig:
+    """Train the four UNets of the assignment, or go on with them, and compare them."""
+
+    grid: bool = False
+    """All eight of down, up, and BCE or Dice."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Each network is trained once with each."""
+
+    epochs: int = 40
+    """How often a training sees every image."""
+
+    data_dir: Path | None = None
+    """As train_unet.py's."""
+
+    runs_dir: Path = Path("runs")
+    """Where the runs' folders go."""
+
+    saved_models_dir: Path = Path("saved_models")
+    """Where the SavedModels go."""
+
+    out: Path = Path("results")
+    """Where tables, pictures and each run's JSON go."""
+
+    def __post_init__(self):
+        if not self.seeds:
+            raise InputError("Expected --seeds to name one. Received none.")

@@ -26,6 +26,7 @@ COLOURS = (
     (213, 94, 0),
     (204, 121, 167),
 )
+PET_COLOURS = (COLOURS[1], COLOURS[0], COLOURS[2])  # the background is black
 
 
 class Part(NamedTuple):
@@ -138,8 +139,7 @@ def _pets(config):
     else:
         parts = _draw(read("train"), {"validation": 0.15}, config.seed)
         parts["test"] = read("test")
-    black, orange, blue = COLOURS[:3]
-    return Photographs(**parts, class_names=PET_CLASSES, colours=(orange, black, blue))
+    return Photographs(**parts, class_names=PET_CLASSES, colours=PET_COLOURS)
 
 
 def _own(config):

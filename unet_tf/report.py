@@ -23,11 +23,16 @@ def figures_of(truth, predicted, class_names):
     Returns:
         Name to number, as `segmentation_figures`.
     """
-    classes, counted = len(class_names), truth != IGNORE
-    cells = truth[counted].astype(int) * classes + predicted[counted]
-    confusion = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+    confusion = confusion_of(truth, predicted, len(class_names))
     figures = segmentation_figures(confusion, class_names)
     return {name: float(value) for name, value in figures.items()}
+
+
+def confusion_of(truth, predicted, classes):
+    """Pixel counts, (true class, predicted class), of masks as in `figures_of`."""
+    counted = truth != IGNORE
+    cells = truth[counted].astype(int) * classes + predicted[counted]
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def floors(training_masks, test_masks, class_names):
