@@ -1,6 +1,7 @@
 """Every option of a VAE training, once: default, meaning and allowed values."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from train_tf.config import RunConfig
@@ -11,6 +12,7 @@ SUITED = {
     "cifar10": {"latents": 24, "detail_latents": 12},
 }
 EPOCHS = {"mnist": 8, "cifar10": 10}
+STEPS = {"compact": (100, 2e-3), "resnet18": (32, 1e-4)}  # batch, learning rate
 BALANCE = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
 
 
@@ -49,15 +51,24 @@ class CVAEConfig(RunConfig, CVAEOptions):
     epochs: int | None = None
     """How often the training sees every image; left out, what suits the images."""
 
-    batch_size: int = 100
-    learning_rate: float = 2e-3
+    batch_size: int | None = None
+    """Images a step; left out, what suits the network."""
+
+    learning_rate: float | None = None
+    """The highest learning rate; left out, what suits the network."""
 
     def __post_init__(self):
-        if self.epochs is None:
-            object.__setattr__(self, "epochs", EPOCHS[self.dataset])
-        if self.name is None:
-            name = f"cvae_{self.dataset}_{self.network}_{self.likelihood}"
-            object.__setattr__(self, "name", name)
+        batch_size, learning_rate = STEPS[self.network]
+        name = f"cvae_{self.dataset}_{self.network}_{self.likelihood}"
+        suited = {
+            "epochs": EPOCHS[self.dataset],
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "name": name if self.decoder_label else f"{name}_no_decoder_label",
+        }
+        for option, value in suited.items():
+            if getattr(self, option) is None:
+                object.__setattr__(self, option, value)
         self.check(latents=(1, 4096), detail_latents=(1, 64), beta=(0, 1000))
         if self.network != "compact" and self.detail_latents is not None:
             raise InputError("--detail-latents is for --network compact.")
@@ -73,3 +84,29 @@ class CVAEConfig(RunConfig, CVAEOptions):
     def balance(self):
         """As `cvae_tf.ladder.Balance`."""
         return BALANCE[self.dataset] if self.decoder_label else (1.0, 0.0, 0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareCVAEsConfig:
+    """Train conditional VAEs, or go on with them, have them judged and compare them."""
+
+    dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
+    """On which images."""
+
+    plain_epochs: int = 2
+    """Epochs of the compact network whose decoder does not see the label."""
+
+    seed_form_epochs: int = 1
+    """Epochs of the ResNet18 in the seed's form, which takes long."""
+
+    data_dir: Path | None = None
+    """As train_cvae.py's."""
+
+    runs_dir: Path = Path("runs")
+    """Where the runs' folders go, and the judges."""
+
+    saved_models_dir: Path = Path("saved_models")
+    """Where the SavedModels go."""
+
+    out: Path = Path("results")
+    """Where tables, pictures and each run's JSON go."""

@@ -20,9 +20,10 @@ from train_tf.layers import BatchNormalization
 SIZES = {"mnist": (16, 6), "cifar10": (32, 12)}  # filters and epochs
 BATCH_SIZE = 128
 HIGHEST_RATE = 3e-3
+JUDGES = Path("runs/judges")  # where they are kept
 
 
-def find_judge(dataset, images, folder=Path("runs/judges")):
+def find_judge(dataset, images, folder=JUDGES):
     """The judge of a data set: the one that was kept, or a new one.
 
     Args:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvae_tf import report
 from cvae_tf.data import load_images, scaled, wrong_labels
-from cvae_tf.judge import find_judge, read_labels
+from cvae_tf.judge import JUDGES, find_judge, read_labels
 from cvae_tf.networks import label_reader
 from cvae_tf.style import STYLES, correlations, sharpness
 from train_tf import devices, export
@@ -65,7 +65,9 @@ class Relabeller:
         return np.concatenate(parts)
 
 
-def judge_test_images(model, out, count=25, judged=True, data_dir=None, seed=0):
+def judge_test_images(
+    model, out, count=25, judged=True, data_dir=None, seed=0, judges=JUDGES
+):
     """Draw test images sent with a wrong label, and score the whole test set.
 
     Args:
@@ -75,6 +77,7 @@ def judge_test_images(model, out, count=25, judged=True, data_dir=None, seed=0):
         judged: whether to score; a judge is trained if there is none.
         data_dir: as in `train_tf.datasets.find_dataset`.
         seed: what images and wrong labels follow from.
+        judges: folder where judges are kept.
 
     Returns:
         What there is to read and to look at, as text.
@@ -92,7 +95,7 @@ def judge_test_images(model, out, count=25, judged=True, data_dir=None, seed=0):
     told = f"Pictures: {out}/wrong_labels.png, {out}/all_labels.png"
     if not judged:
         return told
-    judge, accuracy = find_judge(relabeller.dataset, images)
+    judge, accuracy = find_judge(relabeller.dataset, images, judges)
     scores = {
         "model": str(model),
         "images": images.counts,

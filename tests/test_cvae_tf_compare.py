@@ -1,0 +1,48 @@
+"""The comparison of VAEs says what was measured of each."""
+
+from cvae_tf.compare import as_markdown, forms
+from cvae_tf.config import CompareCVAEsConfig, CVAEConfig
+
+SCORES = {
+    "judge_accuracy": 0.996,
+    "obedience": 0.998,
+    "still_true": 0.001,
+    "style": {"ink": 0.9, "slant": 0.95, "width": 0.8},
+    "sharpness": 0.96,
+    "leakage": 0.5,
+}
+TEST = {"negative_elbo": -2800.04, "distortion": -3900, "rate": 1100, "bits_per_dim": 3}
+
+
+def test_report_has_the_figures_of_each_set_and_the_seed_s():
+    one = {
+        "title": "compact",
+        "config": {"dataset": "mnist"},
+        "parameters": 1_390_000,
+        "epochs": 8,
+        "minutes": 28.4,
+        "test": TEST,
+        "scores": SCORES,
+    }
+    text = as_markdown([one])
+    assert "reads 99.6% of the real" in text
+    assert (
+        "| compact | 1.39M | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | 99.8% | "
+        "0.1% | width 0.80 | 0.96 | 50.0% |"
+    ) in text
+    assert "| the seed's notebook, training batches | 20.1M | 30 | | -961.7 |" in text
+    assert "cifar10" not in text
+    columns = {row.count("|") for row in text.splitlines() if row.startswith("|")}
+    assert columns == {14}
+
+
+def test_forms_are_three_trainings_with_names_of_their_own():
+    configs = [
+        CVAEConfig(**options) for options in forms(CompareCVAEsConfig()).values()
+    ]
+    assert [config.name for config in configs] == [
+        "cvae_mnist_compact_gaussian",
+        "cvae_mnist_compact_gaussian_no_decoder_label",
+        "cvae_mnist_resnet18_gaussian_no_decoder_label",
+    ]
+    assert (configs[2].batch_size, configs[2].learning_rate) == (32, 1e-4)
