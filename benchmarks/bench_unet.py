@@ -1,8 +1,9 @@
 """Training speed of the UNet beside the same network in PyTorch; see --help.
 
 All train on one repeated batch of noise, with softmax cross-entropy and AdamW; ours
-once more as `train_unet.py` does, with Dice and Muon. That the networks are the same is
-checked first, by their answers to one picture under the same weights.
+once more as `train_unet.py` does, with Dice and Muon; and the article's own network,
+which is another, of as many filters. That ours and PyTorch's are the same is checked
+first, by their answers to one picture under the same weights.
 """
 
 import dataclasses
@@ -16,7 +17,13 @@ from typing import Literal
 from train_tf import command_line
 
 PROGRAM = Path(__file__).with_name("unet_contenders.py")
-CONTENDERS = ("ours", "ours, Dice and Muon", "torch eager", "torch compile")
+CONTENDERS = (
+    "ours",
+    "ours, Dice and Muon",
+    "article",
+    "torch eager",
+    "torch compile",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +88,16 @@ def main(config):
                 for name in CONTENDERS
             }
             measured = compare(contenders, config.rounds, config.steps)
-        about = contenders["ours"].about
+        work = {
+            name: contender.about.get("multiplications")
+            or contenders["ours"].about["multiplications"]
+            for name, contender in contenders.items()
+        }
         for contender in contenders.values():
             contender.end()
         for name, row in measured.items():
             rate = config.batch_size / row["seconds"]
-            share = 3 * about["multiplications"] * rate / peaks[precision]
+            share = 3 * work[name] * rate / peaks[precision]
             rows.append(
                 {
                     "filters": filters,

@@ -5,35 +5,37 @@ import os
 import sys
 
 
-def serve_ours(name, task):
+def serve_keras(name, task):
+    """Ours with either loss and optimizer, or the article's network."""
     from train_tf import command_line
 
     command_line.start_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
+    from article_unet import build_article_unet
     from turns import serve
 
     from train_tf import devices
     from train_tf.cost import multiplications
-    from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
     from unet_tf.config import UNetConfig
     from unet_tf.losses import LOSSES
-    from unet_tf.model import build_unet
-    from unet_tf.train import compile_model
+    from unet_tf.train import build, compile_model
 
     devices.set_up(task["precision"], 0, "one")
-    model = build_unet(
-        (128, 128, 3),
-        3,
-        task["filters"],
-        down=DOWN_BLOCKS[task["down"]],
-        up=UP_BLOCKS[task["up"]],
-    )
-    if name == "ours":
-        model.compile(keras.optimizers.AdamW(1e-3), LOSSES["ce"]())
+    config = UNetConfig(task["down"], task["up"], filters=task["filters"])
+    if name == "article":
+        model = build_article_unet(task["filters"], 3)
+        model.compile(
+            keras.optimizers.Adam(1e-3),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
     else:
-        compile_model(model, UNetConfig(), 100, ("pet", "background", "outline"))
+        model = build(config, (128, 128, 3), 3)
+        if name == "ours":
+            model.compile(keras.optimizers.AdamW(1e-3), LOSSES["ce"]())
+        else:
+            compile_model(model, config, 100, ("pet", "background", "outline"))
     lot = np.random.default_rng(0)
     images = lot.random((task["batch_size"], 128, 128, 3), "float32")
     masks = lot.integers(0, 3, (task["batch_size"], 128, 128, 1), "uint8")
@@ -93,5 +95,6 @@ def serve_torch(name, task):
 
 
 if __name__ == "__main__":
-    serve = serve_ours if sys.argv[1].startswith("ours") else serve_torch
-    serve(sys.argv[1], json.loads(sys.argv[2]))
+    name = sys.argv[1]
+    serve = serve_torch if name.startswith("torch") else serve_keras
+    serve(name, json.loads(sys.argv[2]))

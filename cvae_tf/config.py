@@ -4,16 +4,27 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from train_tf.config import RunConfig
+from train_tf.config import Between, RunConfig, SearchOptions
 from train_tf.errors import InputError
 
 SUITED = {
-    "mnist": {"latents": 12, "detail_latents": 4},
-    "cifar10": {"latents": 24, "detail_latents": 12},
+    "mnist": {"latents": 12, "detail_latents": 4, "width": 32},
+    "cifar10": {"latents": 24, "detail_latents": 12, "width": 32},
 }
+OF_COMPACT = ("detail_latents", "width", "obedience")
 EPOCHS = {"mnist": 8, "cifar10": 10}
 STEPS = {"compact": (100, 2e-3), "resnet18": (32, 1e-4)}  # batch, learning rate
 BALANCE = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
+# What a search may choose from.
+SPACE = {
+    "latents": (6, 8, 12, 16, 24),
+    "detail_latents": (2, 4, 8, 12),
+    "width": (24, 32, 48),
+    "beta": Between(0.3, 3.0),
+    "obedience": Between(1.0, 300.0),
+    "learning_rate": Between(5e-4, 5e-3),
+}
+Tuned = Literal[*SPACE]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +51,16 @@ class CVAEOptions:
     """Numbers of detail at each place of a map; left out, what suits the images. Only
     --network compact has them."""
 
+    width: int | None = None
+    """Channels of --network compact at half the image's size; left out, what suits it.
+    """
+
     beta: float = 1.0
     """What a nat of rate costs, in nats of distortion."""
+
+    obedience: float | None = None
+    """What a nat of the critic's surprise at the label that was sent costs, in nats of
+    distortion; left out, what suits the images. Only --network compact has a critic."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,21 +88,64 @@ class CVAEConfig(RunConfig, CVAEOptions):
         for option, value in suited.items():
             if getattr(self, option) is None:
                 object.__setattr__(self, option, value)
-        self.check(latents=(1, 4096), detail_latents=(1, 64), beta=(0, 1000))
-        if self.network != "compact" and self.detail_latents is not None:
-            raise InputError("--detail-latents is for --network compact.")
+        self.check(
+            latents=(1, 4096),
+            detail_latents=(1, 64),
+            width=(1, 1024),
+            beta=(0, 1000),
+            obedience=(0, 1e6),
+        )
+        for option in OF_COMPACT if self.network != "compact" else ():
+            if getattr(self, option) is not None:
+                name = option.replace("_", "-")
+                raise InputError(f"--{name} is for --network compact.")
+        if not self.decoder_label and self.obedience is not None:
+            raise InputError("--obedience is for a decoder that sees the label.")
 
     @property
     def sizes(self):
         """Latents of the network's levels, by the names of its arguments."""
         suited = SUITED[self.dataset] if self.network == "compact" else {}
-        asked = {"latents": self.latents, "detail_latents": self.detail_latents}
+        names = ("latents", "detail_latents", "width")
+        asked = {name: getattr(self, name) for name in names}
         return suited | {name: n for name, n in asked.items() if n is not None}
 
     @property
     def balance(self):
         """As `cvae_tf.ladder.Balance`."""
-        return BALANCE[self.dataset] if self.decoder_label else (1.0, 0.0, 0.0, 0.0)
+        if not self.decoder_label:
+            return (1.0, 0.0, 0.0, 0.0)
+        sketch, independence, obedience, recovery = BALANCE[self.dataset]
+        if self.obedience is not None:
+            obedience = self.obedience
+        return (sketch, independence, obedience, recovery)
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneCVAEConfig(CVAEConfig, SearchOptions):
+    """Search for options of the compact conditional VAE that suit its images.
+
+    What is lowered is the negative ELBO of the validation images, at beta 1, and 10
+    nats for each percent of them that is not redrawn as the label that was sent.
+    """
+
+    epochs: int | None = 3
+    """How often a trial's training sees every image, at the most."""
+
+    tune: tuple[Tuned, ...] = tuple(SPACE)
+    """What is searched; all other options are as they are given."""
+
+    def __post_init__(self):
+        if self.name is None:
+            object.__setattr__(self, "name", f"tune_cvae_{self.dataset}")
+        super().__post_init__()
+        self.check(trials=(1, 10_000))
+        if not self.tune:
+            raise InputError("Expected --tune to name an option. Received none.")
+        if self.network != "compact" or not self.decoder_label:
+            raise InputError(
+                "A search is for --network compact with a decoder that sees the label."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

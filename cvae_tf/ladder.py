@@ -12,6 +12,7 @@ from cvae_tf.model import CVAE, Level
 from train_tf import replicas
 
 FAKE = 0.1  # what the critic's certainty that drawings are none counts
+DISOBEDIENCE = 1000.0  # nats that it costs in `price` if no label is obeyed
 
 
 class Balance(NamedTuple):
@@ -94,6 +95,7 @@ class LadderCVAE(CVAE):
         self.draws = keras.random.SeedGenerator(seed + 1)
         for part in (*self.samples, self.sketch_likelihood):
             part.build(None)
+        self.obeyed = keras.metrics.Mean("obeyed")
 
     def decode_posterior(self, images, labels, training=False):
         outputs, levels, _, _ = self._pass(images, labels, training)
@@ -146,6 +148,28 @@ class LadderCVAE(CVAE):
         ids = {id(variable) for variable in watching}
         drawing = [v for v in self.trainable_variables if id(v) not in ids]
         return [(loss, drawing), (loss_beside, watching)], terms
+
+    def test_step(self, data):
+        """As the `CVAE`'s, and two figures more.
+
+        "obeyed" is how often the critic reads a relabelled image as the label that was
+        sent; it was trained by it, and is no judge. "price" is the negative ELBO at
+        beta 1, and `DISOBEDIENCE` for what is not obeyed.
+        """
+        logs = super().test_step(data)
+        images, labels = self.check(*data[:2])
+        replica, count = replicas.place()
+        rows = tf.range(tf.shape(labels)[0]) * count + replica
+        wrong = (labels + 1 + rows % (self.classes - 1)) % self.classes
+        answers = self.critic(self.relabel(images, wrong))[:, : self.classes]
+        self.obeyed.update_state(tf.argmax(answers, -1, wrong.dtype) == wrong)
+        obeyed = self.obeyed.result()
+        price = logs["distortion"] + logs["rate"] + DISOBEDIENCE * (1 - obeyed)
+        return {**logs, "obeyed": obeyed, "price": price}
+
+    @property
+    def metrics(self):
+        return [*super().metrics, self.obeyed]
 
     def _styles_to_relabel(self, style):
         """Those of the images, but every other one from the prior.

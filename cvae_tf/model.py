@@ -274,7 +274,8 @@ class CVAE(keras.Model):
         self.loss_tracker.update_state(loss)
         for name, tracker in self.trackers.items():
             tracker.update_state(terms[name])
-        return {metric.name: metric.result() for metric in self.metrics}
+        metrics = [self.loss_tracker, *self.trackers.values()]
+        return {metric.name: metric.result() for metric in metrics}
 
 
 def _call(network, inputs, labels, training):

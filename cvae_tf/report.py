@@ -6,15 +6,49 @@ matplotlib.use("Agg")
 
 import numpy as np
 from matplotlib import pyplot as plt
+from tensorboard.plugins import projector
 
-from train_tf.files import written_beside
+from train_tf.files import write_text, written_beside
 
 
-def tile(pictures):
-    """Join pictures, (rows, columns, height, width, channels), to one."""
+def tile(pictures, zoom=1):
+    """Join pictures, (rows, columns, height, width, channels), to one; a pixel becomes
+    zoom x zoom of them."""
     rows, columns, height, width, channels = pictures.shape
     joined = np.swapaxes(pictures, 1, 2)
-    return joined.reshape(rows * height, columns * width, channels)
+    joined = joined.reshape(rows * height, columns * width, channels)
+    return joined.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def write_projector(folder, latents, labels, images, class_names):
+    """Let TensorBoard's projector show latents as their images, coloured by label.
+
+    Args:
+        folder: one that TensorBoard knows, with event files in it.
+        latents: (count, latents).
+        labels: class ids, (count,).
+        images: (count, height, width, channels), in [0, 1].
+        class_names: one a class.
+    """
+    count, height, width, channels = images.shape
+    side = int(np.ceil(np.sqrt(count)))
+    sheet = np.zeros((side * side, height, width, channels), "float32")
+    sheet[:count] = images
+    sheet = tile(sheet.reshape(side, side, height, width, channels))
+    colours = np.broadcast_to(sheet, (*sheet.shape[:2], 3))
+    with written_beside(folder / "latents.png") as beside:
+        plt.imsave(beside, colours)
+    rows = ("\t".join(f"{x:.5g}" for x in row) for row in latents)
+    write_text(folder / "latents.tsv", "\n".join(rows) + "\n")
+    names = (class_names[label] for label in labels)
+    write_text(folder / "labels.tsv", "\n".join(names) + "\n")
+    config = projector.ProjectorConfig()
+    embedding = config.embeddings.add(
+        tensor_name="latents", tensor_path="latents.tsv", metadata_path="labels.tsv"
+    )
+    embedding.sprite.image_path = "latents.png"
+    embedding.sprite.single_image_dim.extend([width, height])
+    projector.visualize_embeddings(folder, config)
 
 
 def draw_stacked(path, images, pictures, titles):

@@ -18,6 +18,8 @@ from train_tf.schedule import learning_rate
 WARM_UP = 0.06  # share of the steps in which the loss gets all its parts
 CLIP = 1e4  # of all gradients together: far above what is seen, far below overflow
 SAMPLES = 6  # of each class, in pictures
+ZOOM = 3  # of pictures in TensorBoard
+PROJECTED = 1000  # test images in TensorBoard's projector
 COMPARED = (  # the options that TensorBoard's table of runs shows
     "dataset",
     "network",
@@ -71,7 +73,8 @@ class CVAETask(training.Task):
         self.split = self.counts = self.images.counts
         self.classes = len(self.images.class_names)
         options = {name: getattr(config, name) for name in COMPARED}
-        self.compared = options | config.sizes
+        obedience = config.balance[2]
+        self.compared = options | config.sizes | {"obedience": obedience}
         self.inputs = (
             tf.TensorSpec((None, *self.images.image_shape), tf.float32, "image"),
             tf.TensorSpec((None,), tf.int32, "label"),
@@ -106,9 +109,12 @@ class CVAETask(training.Task):
         sheet = np.concatenate([originals[:, None], relabelled], axis=1)
         drawn = samples(model, self.classes)
         return {
-            "images, reconstructions": report.tile(np.stack([originals, again]))[None],
-            "images, and under each label": report.tile(sheet)[None],
-            "samples of each class": report.tile(drawn)[None],
+            title: report.tile(pictures, ZOOM)[None]
+            for title, pictures in (
+                ("images, reconstructions", np.stack([originals, again])),
+                ("images, and under each label", sheet),
+                ("samples of each class", drawn),
+            )
         }
 
     def spreads(self, model):
@@ -128,6 +134,15 @@ class CVAETask(training.Task):
             names,
         )
         draw_wrong_labels(run.folder, model, test, names)
+        shown = data.scaled(test.images[:PROJECTED]).numpy()
+        latents, _ = model.encode(shown, test.labels[:PROJECTED])
+        report.write_projector(
+            run.folder / "tensorboard/validation",
+            latents.numpy(),
+            test.labels[:PROJECTED],
+            shown,
+            names,
+        )
         some = slice(500)
         rates = model.latent_rates(data.scaled(test.images[some]), test.labels[some])
         return {
@@ -150,6 +165,12 @@ class CVAETask(training.Task):
         """The first image of each class, and their labels."""
         first = first_of_each(part.labels, self.classes)
         return data.scaled(part.images[first]).numpy(), part.labels[first]
+
+
+class SearchedCVAETask(CVAETask):
+    """A conditional VAE of which a search wants a good ELBO and obedience."""
+
+    monitor = "val_price"
 
 
 def build(config, image_shape, classes, warm_up=1):

@@ -7,7 +7,16 @@ import typing
 
 import pytest
 
-from cvae_tf.config import BALANCE, EPOCHS, SUITED, CVAEConfig, CVAEOptions
+from cvae_tf.config import (
+    BALANCE,
+    EPOCHS,
+    SPACE,
+    STEPS,
+    SUITED,
+    CVAEConfig,
+    CVAEOptions,
+    TuneCVAEConfig,
+)
 from cvae_tf.data import DATASETS
 from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.style import STYLES
@@ -24,6 +33,7 @@ from train_tf.errors import InputError
         ("dataset", SUITED),
         ("dataset", BALANCE),
         ("dataset", EPOCHS),
+        ("network", STEPS),
     ],
 )
 def test_allowed_values_are_the_names_there_are(option, names):
@@ -66,3 +76,24 @@ def test_every_option_has_a_meaning():
     names = [field.name for field in dataclasses.fields(CVAEConfig)]
     run = [field.name for field in dataclasses.fields(RunConfig)]
     assert names == described + run
+
+
+def test_search_chooses_from_values_that_a_training_takes():
+    assert TuneCVAEConfig().tune == tuple(SPACE)
+    for name, values in SPACE.items():
+        for value in values:
+            assert getattr(CVAEConfig(**{name: value}), name) == value
+
+
+def test_search_is_for_what_it_can_change():
+    with pytest.raises(InputError, match="A search is for --network compact"):
+        TuneCVAEConfig(network="resnet18")
+    with pytest.raises(InputError, match="--obedience is for a decoder"):
+        CVAEConfig(decoder_label=False, obedience=3.0)
+    with pytest.raises(InputError, match="--width is for --network compact"):
+        CVAEConfig(network="resnet18", width=3)
+
+
+def test_balance_takes_the_obedience_asked_for():
+    assert CVAEConfig(obedience=7.0).balance == (1.0, 5.0, 7.0, 5.0)
+    assert CVAEConfig(decoder_label=False).balance[2] == 0

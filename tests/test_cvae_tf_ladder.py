@@ -132,6 +132,29 @@ def test_relabelling_keeps_the_style_whatever_label_came_before():
     )
 
 
+@pytest.mark.parametrize("obeys", [True, False])
+def test_obedience_is_asked_for_with_wrong_labels_and_has_its_price(obeys):
+    model, (images, labels) = small(), batch()
+    model.compile(run_eagerly=True)
+    sent = []
+
+    def relabel(images, wrong):
+        sent.append(wrong.numpy())
+        return wrong
+
+    def critic(wrong):
+        return tf.one_hot(wrong if obeys else (wrong + 1) % 3, 4) + [0, 0, 0, 9]
+
+    model.relabel, model.critic = relabel, critic
+    logs = model.test_step((images, labels))
+    assert float(logs["obeyed"]) == obeys
+    without = float(logs["distortion"] + logs["rate"])
+    assert float(logs["price"]) == pytest.approx(without + 1000 * (not obeys))
+    wrong = np.concatenate(sent)
+    assert not np.any(wrong == labels)
+    assert len({*zip(labels.tolist(), wrong.tolist(), strict=True)}) > 3
+
+
 def test_each_level_has_its_rate():
     model, (images, labels) = small(), batch()
     style, coarse, fine = model.latent_rates(images, labels)

@@ -21,6 +21,9 @@ def test_run_leaves_figures_pictures_and_a_saved_model(trained_cvae):
     for name in ("wrong_labels", "all_labels", "reconstructions", "curves"):
         with Image.open(config.run_folder / f"{name}.png") as picture:
             assert picture.width > 300
+    projected = config.run_folder / "tensorboard/validation"
+    assert (projected / "projector_config.pbtxt").exists()
+    assert len((projected / "latents.tsv").read_text().splitlines()) == 100
     rows = list(csv.DictReader((config.run_folder / "history.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {f"val_{name}" for name in TERMS} <= set(rows[0])
@@ -58,7 +61,7 @@ def test_run_stopped_in_an_epoch_ends_as_if_it_had_not_been(
 ):
     config = tiny_cvae_config(tmp_path, small_sets)
     with monkeypatch.context() as patch:
-        patch.setattr("cvae_tf.train._watchers", lambda *_: [Interruption()])
+        patch.setattr("train_tf.training._watchers", lambda *_: [Interruption()])
         with pytest.raises(KeyboardInterrupt):
             train(config)
     results = train(dataclasses.replace(config, resume=True))

@@ -50,7 +50,7 @@ def test_pictures_of_the_same_photographs_follow_each_epoch(resumed_folder):
     shown = []
     for _, picture in pictures:
         width, height, *encoded = picture
-        assert (int(width), int(height), len(encoded)) == (3 * 32, 32, 8)
+        assert (int(width), int(height), len(encoded)) == (2 * 3 * 32, 2 * 32, 8)
         shown.append([tf.io.decode_png(one).numpy() for one in encoded])
     for first, last in zip(shown[0], shown[-1], strict=True):
         assert (first[:, :64] == last[:, :64]).all()  # photograph and truth

@@ -17,6 +17,7 @@ from unet_tf.model import build_unet
 from unet_tf.optimizer import Muon
 
 SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
+ZOOM = 2  # of pictures in TensorBoard
 COMPARED = (  # the options that TensorBoard's table of runs shows
     "down",
     "up",
@@ -94,7 +95,8 @@ class UNetTask(training.Task):
         truth = report.overlay(photos, masks[..., 0], colours)
         drawn = report.overlay(photos, predict_ids(model, photos), colours)
         side_by_side = np.concatenate([photos, truth, drawn], axis=2)
-        return {"photograph, truth, prediction": side_by_side}
+        enlarged = side_by_side.repeat(ZOOM, axis=1).repeat(ZOOM, axis=2)
+        return {"photograph, truth, prediction": enlarged}
 
     def results(self, model, run):
         photographs, names = self.photographs, self.photographs.class_names

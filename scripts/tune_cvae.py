@@ -1,0 +1,19 @@
+"""Search for options of the conditional VAE that suit its images; see --help."""
+
+import sys
+
+from cvae_tf.config import SPACE, CVAEConfig, TuneCVAEConfig
+from train_tf import command_line
+
+
+def main(config):
+    from cvae_tf.train import SearchedCVAETask
+    from train_tf.search import search
+
+    best = search(config, CVAEConfig, SearchedCVAETask, SPACE)
+    if best:
+        print(f"Use it:      python scripts/train_cvae.py --config {best}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(TuneCVAEConfig, main))
