@@ -60,6 +60,9 @@ class Progress(keras.callbacks.Callback):
 class TensorBoard(keras.callbacks.Callback):
     """Scalars of training and validation, pictures, the graph and the options.
 
+    Titles have the group before a slash that TensorBoard folds them by; it opens the
+    first two, "figures" and "pictures".
+
     Keras's own callback writes each validation figure a second time under another name,
     does not draw functional models, and leaves the last epochs unwritten when a run is
     killed.
@@ -88,7 +91,9 @@ class TensorBoard(keras.callbacks.Callback):
         with self.validation.as_default():
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in self.options],
-                metrics=[hparams.Metric(self.metric, display_name=self.metric)],
+                metrics=[
+                    hparams.Metric(f"figures/{self.metric}", display_name=self.metric)
+                ],
             )
             hparams.hparams(self.options, trial_id=self.name)
         with self.training.as_default():
@@ -101,15 +106,17 @@ class TensorBoard(keras.callbacks.Callback):
             of_validation = name.startswith("val_")
             writer = self.validation if of_validation else self.training
             with writer.as_default():
-                tf.summary.scalar(name.removeprefix("val_"), value, step)
+                title = f"figures/{name.removeprefix('val_')}"
+                tf.summary.scalar(title, value, step)
         with self.training.as_default():
             rate = self.model.optimizer.learning_rate
-            tf.summary.scalar("learning_rate", rate, step)
+            tf.summary.scalar("training/learning_rate", rate, step)
         with self.validation.as_default():
             for name, pictures in self.pictures(self.model).items():
-                tf.summary.image(name, pictures, step, max_outputs=len(pictures))
+                title, count = f"pictures/{name}", len(pictures)
+                tf.summary.image(title, pictures, step, max_outputs=count)
             for name, numbers in self.spreads(self.model).items():
-                tf.summary.histogram(name, numbers, step)
+                tf.summary.histogram(f"spreads/{name}", numbers, step)
         self.training.flush()
         self.validation.flush()
 

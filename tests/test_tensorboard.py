@@ -1,0 +1,69 @@
+"""TensorBoard in a real browser: the page itself has the runs and their pictures."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from conftest import tiny_config
+
+from train_tf.launch import of_search
+from unet_tf.train import train
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Where a TensorBoard shows one small run."""
+    config = tiny_config(tmp_path_factory.mktemp("shown"))
+    train(config)
+    port = of_search(1)[0]["KERASTUNER_ORACLE_PORT"]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", config.runs_dir]
+    with subprocess.Popen([*command, "--port", port]) as process:
+        address = f"http://localhost:{port}"
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/data/environment").close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+        process.terminate()
+
+
+def page(address, tab):
+    """What the browser has made of a tab, as HTML."""
+    answer = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--window-size=1600,6000",
+            "--virtual-time-budget=60000",
+            "--dump-dom",
+            f"{address}/#{tab}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    return answer.stdout
+
+
+def test_first_page_shows_runs_figures_and_pictures(address):
+    html = page(address, "timeseries")
+    for part in ("train", "validation"):
+        assert f"unet_strided_upsample_dice/tensorboard/{part}" in html
+    groups = re.findall(r'class="group-title"[^>]*>([^<]+)<', html)
+    assert groups[1:] == ["figures", "pictures", "training"]  # after "Pinned"
+    assert "mean_iou" in html and "photograph, truth, prediction" in html
+    assert html.count('alt="Image at step 2" src="data/plugin/timeseries') == 8
