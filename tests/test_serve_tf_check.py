@@ -29,8 +29,15 @@ def kept(folder):
     return "\n".join(said for _, said in seen)
 
 
-@pytest.mark.parametrize("up", ["transpose", "upsample"])
-@pytest.mark.parametrize("down", ["maxpool", "strided"])
+@pytest.mark.parametrize(
+    ("down", "up"),
+    [
+        ("maxpool", "transpose"),
+        ("strided", "upsample"),
+        pytest.param("maxpool", "upsample", marks=pytest.mark.slow),
+        pytest.param("strided", "transpose", marks=pytest.mark.slow),
+    ],
+)
 def test_unets_keep_their_promises(down, up, tiny, photographs):
     config = dataclasses.replace(tiny, down=down, up=up, name="unet")
     model = build(config, (32, 32, 3), 3)

@@ -253,6 +253,7 @@ def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     assert not list(run.folder.rglob(".writing-*"))
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
     tmp_path, monkeypatch
 ):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from keras_tuner.src.distribute import oracle_client
 
 from train_tf import search as module
 from train_tf import trials
@@ -236,6 +237,7 @@ def test_environment_that_is_not_whole_is_refused(given, tried, monkeypatch):
 
 def test_chief_that_does_not_come_is_not_waited_for_for_ever(tried, monkeypatch):
     monkeypatch.setattr(module, "START_SECONDS", 0.5)
+    monkeypatch.setattr(oracle_client, "TIMEOUT", 3600)  # comes back after the test
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker-0")
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "localhost")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "9")
