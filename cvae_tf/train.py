@@ -135,7 +135,7 @@ class CVAETask(training.Task):
         )
         draw_wrong_labels(run.folder, model, test, names)
         shown = data.scaled(test.images[:PROJECTED]).numpy()
-        latents, _ = model.encode(shown, test.labels[:PROJECTED])
+        latents, _ = model.encode(*model.check(shown, test.labels[:PROJECTED]))
         report.write_projector(
             run.folder / "tensorboard/validation",
             latents.numpy(),

@@ -15,7 +15,7 @@ from train_tf.search_service import heartbeat, serve
 
 
 @pytest.fixture
-def oracle(tmp_path, monkeypatch):
+def oracle(monkeypatch):
     """One that has a trial, and an environment that says where it is served."""
     for name, value in of_search(1)[0].items():
         monkeypatch.setenv(name, value)
@@ -25,7 +25,6 @@ def oracle(tmp_path, monkeypatch):
         keras_tuner.Objective("beauty", "max"), 1, hyperparameters=hyperparameters
     )
     oracle.verbose = 0
-    oracle._set_project_dir(tmp_path, "search")
     return oracle
 
 

@@ -34,6 +34,7 @@ from train_tf.training import best_figure
 from train_tf.trials import TrialReport
 
 FREE_TO_CHANGE = {"trials", "resume", "strategy", "data_dir", "runs_dir", "config"}
+NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 ENDLESS = 1_000_000  # Hyperband's sweeps: --trials alone says when it is over
 
 
@@ -156,6 +157,8 @@ def _run_trials(oracle, train):
         except FatalError as error:
             raise error.__cause__ or error from None
         except grpc.RpcError as error:
+            if error.code() not in NO_ANSWER:
+                raise
             raise WorkerLost(
                 f"The chief of the search did not answer for {START_SECONDS} seconds. "
                 "Start all again with --resume. " + str(error.details())

@@ -6,10 +6,12 @@ keras-tuner's service does the work; its own loop would wait for a lost worker f
 import concurrent.futures
 import contextlib
 import os
+import tempfile
 import threading
 import time
 
 import grpc
+from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
@@ -44,7 +46,13 @@ def serve(oracle, patience):
         raise InputError(
             f"Expected an address of this machine with a free port. Received: {address}"
         ) from error
-    server.start()
+    with tempfile.TemporaryDirectory() as folder:
+        BaseTuner(oracle, directory=folder)  # where the oracle keeps its own files
+        server.start()
+        _wait_until_all_left(heard, patience, server)
+
+
+def _wait_until_all_left(heard, patience, server):
     try:
         while heard:
             time.sleep(0.5)
