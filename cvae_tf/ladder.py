@@ -95,7 +95,7 @@ class LadderCVAE(CVAE):
         self.draws = keras.random.SeedGenerator(seed + 1)
         for part in (*self.samples, self.sketch_likelihood):
             part.build(None)
-        self.obeyed = keras.metrics.Mean("obeyed")
+        self.trackers = {**self.trackers, "obeyed": keras.metrics.Mean("obeyed")}
 
     def decode_posterior(self, images, labels, training=False):
         outputs, levels, _, _ = self._pass(images, labels, training)
@@ -141,6 +141,7 @@ class LadderCVAE(CVAE):
             + warmth * FAKE * surprise(unreal, read_in_drawn)
         )
 
+        terms["obeyed"] = self._obeyed(read_in_drawn, wrong)
         watching = [
             *self.label_reader.trainable_variables,
             *self.critic.trainable_variables,
@@ -150,26 +151,32 @@ class LadderCVAE(CVAE):
         return [(loss, drawing), (loss_beside, watching)], terms
 
     def test_step(self, data):
-        """As the `CVAE`'s, and two figures more.
-
-        "obeyed" is how often the critic reads a relabelled image as the label that was
-        sent; it was trained by it, and is no judge. "price" is the negative ELBO at
-        beta 1, and `DISOBEDIENCE` for what is not obeyed.
-        """
-        logs = super().test_step(data)
+        """As the `CVAE`'s; the images' own styles are relabelled, no others."""
         images, labels = self.check(*data[:2])
         replica, count = replicas.place()
         rows = tf.range(tf.shape(labels)[0]) * count + replica
         wrong = (labels + 1 + rows % (self.classes - 1)) % self.classes
-        answers = self.critic(self.relabel(images, wrong))[:, : self.classes]
-        self.obeyed.update_state(tf.argmax(answers, -1, wrong.dtype) == wrong)
-        obeyed = self.obeyed.result()
-        price = logs["distortion"] + logs["rate"] + DISOBEDIENCE * (1 - obeyed)
-        return {**logs, "obeyed": obeyed, "price": price}
+        answers = self.critic(self.relabel(images, wrong))
+        terms = self.elbo_terms(images, labels)
+        obeyed = {"obeyed": self._obeyed(answers, wrong)}
+        return self._track(terms["negative_elbo"], terms | obeyed)
 
-    @property
-    def metrics(self):
-        return [*super().metrics, self.obeyed]
+    def get_metrics_result(self):
+        """As Keras's, and two figures that the `CVAE` does not have.
+
+        "obeyed" is how often the critic reads a relabelled image as the label that was
+        sent; it is trained beside, and no judge. "price" is the negative ELBO at beta
+        1, and `DISOBEDIENCE` for what is not obeyed.
+        """
+        figures = super().get_metrics_result()
+        disobeyed = 1 - figures["obeyed"]
+        price = figures["distortion"] + figures["rate"] + DISOBEDIENCE * disobeyed
+        return {**figures, "price": price}
+
+    def _obeyed(self, answers, sent):
+        """1 where the critic's answers, (batch, classes + 1), are the labels sent."""
+        read = tf.argmax(answers[:, : self.classes], -1, sent.dtype)
+        return tf.cast(read == sent, tf.float32)
 
     def _styles_to_relabel(self, style):
         """Those of the images, but every other one from the prior.

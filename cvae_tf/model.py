@@ -274,8 +274,8 @@ class CVAE(keras.Model):
         self.loss_tracker.update_state(loss)
         for name, tracker in self.trackers.items():
             tracker.update_state(terms[name])
-        metrics = [self.loss_tracker, *self.trackers.values()]
-        return {metric.name: metric.result() for metric in metrics}
+        # All of them, or Keras takes the mean over workers, however few images one had.
+        return self.get_metrics_result()
 
 
 def _call(network, inputs, labels, training):
