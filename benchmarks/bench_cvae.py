@@ -46,19 +46,15 @@ class BenchCVAEConfig:
 
 def main(config):
     """Compare all that was asked for."""
-    from machine import most
+    from machine import peaks_of
     from turns import Contender, compare
 
-    from train_tf.devices import is_good_at_bfloat16
     from train_tf.files import write_json
     from train_tf.report import provenance
 
-    precisions = [
-        p for p in config.precision if p == "float32" or is_good_at_bfloat16()
-    ]
-    peaks = {precision: most(precision) for precision in precisions}
+    peaks = peaks_of(config.precision)
     rows, races = [], []
-    for dataset, precision in itertools.product(config.dataset, precisions):
+    for dataset, precision in itertools.product(config.dataset, peaks):
         with tempfile.TemporaryDirectory() as folder:
             task = {
                 "dataset": dataset,
@@ -94,7 +90,7 @@ def main(config):
                 rows[-1]["share_of_most"] = round(work / peaks[precision], 3)
             print(_line(rows[-1]), flush=True)
     for dataset in config.dataset if config.patience else ():
-        races.append(_race(dataset, precisions[-1], config.patience))
+        races.append(_race(dataset, list(peaks)[-1], config.patience))
     about = {**provenance("torch"), "multiplications_per_second": peaks}
     write_json(config.out, {**about, "rows": rows, "races": races})
 

@@ -82,7 +82,7 @@ def _export_for_all(folder):
     from serve_tf.runtimes import export_to
     from train_tf import devices
     from unet_tf.config import UNetConfig
-    from unet_tf.train import UNetTask
+    from unet_tf.training import UNetTask
 
     devices.set_up("float32", 0, "one")
     task = UNetTask(UNetConfig(saved_models_dir=folder))
@@ -112,7 +112,7 @@ def _serve(runtime, file, batch_size):
     if runtime == "keras":
         from train_tf import devices
         from unet_tf.config import UNetConfig
-        from unet_tf.train import build
+        from unet_tf.training import build
 
         devices.set_up("float32", 0, "one")
         model = build(UNetConfig(), (128, 128, 3), 3)

@@ -78,12 +78,12 @@ def _serve(name, task):
 
     if task == "unet":
         from unet_tf.config import UNetConfig
-        from unet_tf.train import UNetTask
+        from unet_tf.training import UNetTask
 
         config, task_class = UNetConfig(), UNetTask
     else:
         from cvae_tf.config import CVAEConfig
-        from cvae_tf.train import CVAETask
+        from cvae_tf.training import CVAETask
 
         config, task_class = CVAEConfig(dataset=task), CVAETask
     devices.set_up("auto", 0, "one")

@@ -109,7 +109,7 @@ def _step(image_size, filters, batch_size, steps):
     from train_tf import devices
     from train_tf.cost import multiplications
     from unet_tf.config import UNetConfig
-    from unet_tf.train import build, compile_model
+    from unet_tf.training import build, compile_model
 
     devices.set_up("float32", 0, "one")
     config = UNetConfig(filters=filters)

@@ -57,22 +57,18 @@ class BenchUNetConfig:
 
 def main(config):
     """Compare all that was asked for."""
-    from machine import most
+    from machine import peaks_of
     from turns import Contender, compare
 
-    from train_tf.devices import is_good_at_bfloat16
     from train_tf.files import write_json
     from train_tf.report import provenance
 
-    precisions = [
-        p for p in config.precision if p == "float32" or is_good_at_bfloat16()
-    ]
-    peaks = {precision: most(precision) for precision in precisions}
+    peaks = peaks_of(config.precision)
     for precision, peak in peaks.items():
         print(f"{precision}: {peak / 1e9:.0f} G multiplications a second at the most")
     rows = []
     for filters, down, up, precision in itertools.product(
-        config.filters, config.down, config.up, precisions
+        config.filters, config.down, config.up, peaks
     ):
         with tempfile.TemporaryDirectory() as folder:
             task = {

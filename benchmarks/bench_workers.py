@@ -124,7 +124,7 @@ def _train(batch_size, steps, out):
 
     from train_tf import cluster, devices, replicas
     from unet_tf.config import UNetConfig
-    from unet_tf.train import UNetTask
+    from unet_tf.training import UNetTask
 
     config = UNetConfig(batch_size=int(batch_size), epochs=100)
     strategy = devices.set_up("float32", 0, "auto")

@@ -44,7 +44,7 @@ def _ours(name, task):
     import keras
 
     from cvae_tf.config import CVAEConfig
-    from cvae_tf.train import CLIP, build
+    from cvae_tf.training import CLIP, build
     from train_tf import devices
 
     devices.set_up(task["precision"], 0, "one")

@@ -3,6 +3,17 @@
 import time
 
 
+def peaks_of(precisions):
+    """Precision to `most` of it; without those that the processor has no instructions
+    for."""
+    from train_tf.devices import is_good_at_bfloat16
+
+    known = {"float32"} | ({"bfloat16"} if is_good_at_bfloat16() else set())
+    return {
+        precision: most(precision) for precision in precisions if precision in known
+    }
+
+
 def most(precision="float32"):
     """The most multiplications a second that are seen here.
 

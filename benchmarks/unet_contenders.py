@@ -20,7 +20,7 @@ def serve_keras(name, task):
     from train_tf.cost import multiplications
     from unet_tf.config import UNetConfig
     from unet_tf.losses import LOSSES
-    from unet_tf.train import build, compile_model
+    from unet_tf.training import build, compile_model
 
     devices.set_up(task["precision"], 0, "one")
     config = UNetConfig(task["down"], task["up"], filters=task["filters"])

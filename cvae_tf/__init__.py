@@ -16,7 +16,7 @@ _PLACES = {
     "compact": "networks",
     "resnet18": "networks",
     "CVAEConfig": "config",
-    "train": "train",
+    "train": "training",
     "Relabeller": "wrong_label",
 }
 __all__ = list(_PLACES)

@@ -3,7 +3,7 @@
 import shutil
 
 from cvae_tf.config import CVAEConfig
-from cvae_tf.train import train
+from cvae_tf.training import train
 from cvae_tf.wrong_label import judge_test_images
 from train_tf.files import read_json, write_json, write_text
 from train_tf.run import read_history

@@ -28,7 +28,7 @@ class PredictConfig:
 
 
 def main(config):
-    from unet_tf.predict import predict
+    from unet_tf.prediction import predict
 
     written, problems = predict(config.model, config.photos, config.out, config.mirror)
     print(f"{written} masks in {config.out}/masks, overlays in {config.out}/overlays")

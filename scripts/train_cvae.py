@@ -7,7 +7,7 @@ from train_tf import command_line
 
 
 def main(config):
-    from cvae_tf.train import train
+    from cvae_tf.training import train
 
     train(config)
 

@@ -7,7 +7,7 @@ from unet_tf.config import UNetConfig
 
 
 def main(config):
-    from unet_tf.train import train
+    from unet_tf.training import train
 
     train(config)
 

@@ -7,7 +7,7 @@ from train_tf import command_line
 
 
 def main(config):
-    from cvae_tf.train import SearchedCVAETask
+    from cvae_tf.training import SearchedCVAETask
     from train_tf.search import search
 
     best = search(config, CVAEConfig, SearchedCVAETask, SPACE)

@@ -57,7 +57,7 @@ def made_once(factory, name, make):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """The config, results and output of a small UNet trained on the bundled pets."""
-    from unet_tf.train import train
+    from unet_tf.training import train
 
     def make(folder):
         config = dataclasses.replace(tiny_config(folder), name="pets")
@@ -71,7 +71,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained_on_own(tmp_path_factory):
     """The config and results of a small UNet trained on folders, with 0/255 masks."""
-    from unet_tf.train import train
+    from unet_tf.training import train
 
     def make(folder):
         images, masks = write_photos_and_masks(folder, count=40, ids=(0, 255))
@@ -131,7 +131,7 @@ def write_small_sets(folder):
 @pytest.fixture(scope="session")
 def trained_cvae(tmp_path_factory, small_sets):
     """The config, results and output of a small VAE trained on a little of MNIST."""
-    from cvae_tf.train import train
+    from cvae_tf.training import train
 
     def make(folder):
         config = tiny_cvae_config(folder, small_sets)

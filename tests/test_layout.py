@@ -1,6 +1,7 @@
 """Which module may import which: the way through the house has no circles."""
 
 import ast
+import importlib
 import sys
 
 import pytest
@@ -60,6 +61,13 @@ def test_config_imports_nothing_slow(file):
     assert not packages_imported_by(file) & slow
     own = {name for name in imported_by(file) if name.startswith("train_tf")}
     assert own <= {"train_tf.config", "train_tf.errors"}
+
+
+@pytest.mark.parametrize("package", ["unet_tf", "cvae_tf"])
+def test_public_name_is_no_module_s(package):
+    """Python would give the module instead, once it is imported."""
+    modules = {file.stem for file in FILES if file.parts[0] == package}
+    assert not modules & set(importlib.import_module(package).__all__)
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

@@ -14,7 +14,7 @@ from serve_tf.check import check_saved_model
 from serve_tf.server import Refused, Server
 from train_tf.errors import InputError
 from unet_tf.data import load_photographs
-from unet_tf.train import build, export_unet
+from unet_tf.training import build, export_unet
 
 
 @pytest.fixture(scope="module")

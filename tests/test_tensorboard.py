@@ -11,7 +11,7 @@ import pytest
 from conftest import tiny_config
 
 from train_tf.launch import of_search
-from unet_tf.train import train
+from unet_tf.training import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [

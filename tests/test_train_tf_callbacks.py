@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_config
 
-from unet_tf.train import train
+from unet_tf.training import train
 
 
 def events(folder):

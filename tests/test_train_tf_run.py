@@ -20,7 +20,7 @@ from weights import assert_same_weights
 from train_tf.errors import InputError
 from train_tf.run import Run, fit
 from unet_tf.config import UNetConfig
-from unet_tf.train import train
+from unet_tf.training import train
 
 
 class Task:

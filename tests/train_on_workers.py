@@ -74,9 +74,9 @@ def plain(task_class):
 
 def main(folder, data_dir, *cases):
     command_line.start_tensorflow()
-    from cvae_tf.train import CVAETask
+    from cvae_tf.training import CVAETask
     from train_tf import cluster, training
-    from unet_tf.train import UNetTask
+    from unet_tf.training import UNetTask
 
     folder = Path(folder)
     strategy = cluster.choose("auto")

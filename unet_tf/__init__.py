@@ -12,8 +12,8 @@ _PLACES = {
     "LOSSES": "losses",
     "SegmentationMetrics": "metrics",
     "UNetConfig": "config",
-    "train": "train",
-    "predict": "predict",
+    "train": "training",
+    "predict": "prediction",
 }
 __all__ = list(_PLACES)
 

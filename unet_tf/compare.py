@@ -17,7 +17,7 @@ from unet_tf.config import UNetConfig
 from unet_tf.data import load_photographs
 from unet_tf.masks import IGNORE
 from unet_tf.report import colour_masks, confusion_of, figures_of
-from unet_tf.train import SHOWN, train
+from unet_tf.training import SHOWN, train
 
 # The four of the assignment; the others come with `grid`.
 PAIRS = (

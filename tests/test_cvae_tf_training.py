@@ -12,7 +12,7 @@ from conftest import tiny_cvae_config, uncompiled
 from PIL import Image
 
 from cvae_tf.model import TERMS
-from cvae_tf.train import train
+from cvae_tf.training import train
 from train_tf.errors import InputError
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from train_tf.errors import InputError
 from train_tf.pictures import read_picture
 from unet_tf.photo_folder import read_mask
-from unet_tf.predict import Segmenter, predict
+from unet_tf.prediction import Segmenter, predict
 
 
 def save_photo(path, size=(60, 40), **options):

@@ -15,7 +15,7 @@ from train_tf import training
 from train_tf.errors import InputError
 from unet_tf.config import UNetConfig
 from unet_tf.losses import LOSSES
-from unet_tf.train import UNetTask, build, compile_model, train
+from unet_tf.training import UNetTask, build, compile_model, train
 
 
 def history(config):
