@@ -7,6 +7,7 @@ from typing import Literal
 
 from train_tf import command_line
 
+BATCHES = 20  # of the input alone for a step of the others: more than are made ahead
 CONTENDERS = ("one batch, repeated", "real batches", "input alone")
 
 
@@ -46,8 +47,8 @@ def main(config):
         row = {
             "task": task,
             "step_milliseconds": _milliseconds(measured["one batch, repeated"]),
-            "input_milliseconds": _milliseconds(measured["input alone"]),
-            "input_faster_by": round(1 / measured["input alone"]["ratio"], 1),
+            "input_milliseconds": _milliseconds(measured["input alone"], BATCHES),
+            "input_faster_by": round(BATCHES / measured["input alone"]["ratio"], 1),
             "training_slower_by": round(measured["real batches"]["ratio"] - 1, 4),
             "least": round(measured["real batches"]["least"] - 1, 4),
             "most": round(measured["real batches"]["most"] - 1, 4),
@@ -57,8 +58,8 @@ def main(config):
     write_json(config.out, {**provenance(), "rows": rows})
 
 
-def _milliseconds(row):
-    return round(1000 * row["seconds"], 2)
+def _milliseconds(row, batches=1):
+    return round(1000 * row["seconds"] / batches, 2)
 
 
 def _line(row):
@@ -93,7 +94,11 @@ def _serve(name, task):
         batches = batches.take(1).cache().repeat()
     # What `fit` does for each batch, without starting the pipeline anew each turn.
     iterator = iter(batches)
-    step = next
+
+    def step(iterator):
+        for _ in range(BATCHES):
+            next(iterator)
+
     if name != "input alone":
         model = task.build()
         model.make_train_function()

@@ -9,6 +9,8 @@ from serve_tf.compare import as_table, export_and_compare
 from serve_tf.runtimes import RUNTIMES, export_to, load_from
 from train_tf.errors import InputError
 from train_tf.export import Signature, export
+from unet_tf.blocks import strided_down, upsample_up
+from unet_tf.model import build_unet
 
 PACKAGES = {"onnx": "tf2onnx", "litert": "ai_edge_litert", "openvino": "openvino"}
 ANY_SIZE = tf.TensorSpec((None, None, None, 3), tf.float32, "image")
@@ -20,10 +22,10 @@ def installed(runtime):
 
 
 def edges(size=8):
-    """Signatures of a UNet of one convolution, and its description."""
+    """Signatures of a small UNet, and its description."""
     keras.utils.set_random_seed(0)
-    image = keras.Input((None, None, 3))
-    network = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same")(image))
+    blocks = {"down": strided_down, "up": upsample_up}
+    network = build_unet((None, None, 3), 2, filters=2, depth=1, **blocks)
 
     def segment(image):
         logits = network(image)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from unet_tf.layers import UpsampleConvolution
@@ -20,21 +21,22 @@ def plain(filters):
     )
 
 
-def outputs_and_gradients(layer):
+def outputs_and_gradients(layer, training):
     images = tf.constant(IMAGES)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        outputs = layer(images)
+        outputs = layer(images, training=training)
         loss = tf.reduce_sum(tf.sin(outputs))
     return [outputs, *tape.gradient(loss, [images, *layer.trainable_variables])]
 
 
-def test_enlarging_convolution_is_enlarging_and_convolution():
+@pytest.mark.parametrize("training", [True, False])
+def test_enlarging_convolution_is_enlarging_and_convolution(training):
     layer, expected = UpsampleConvolution(6), plain(6)
     layer.build(IMAGES.shape)
     layer.set_weights(expected.get_weights())
     for own, of_plain in zip(
-        outputs_and_gradients(layer), outputs_and_gradients(expected), strict=True
+        *(outputs_and_gradients(x, training) for x in (layer, expected)), strict=True
     ):
         np.testing.assert_allclose(own, of_plain, rtol=1e-4, atol=1e-5)
 
@@ -48,6 +50,6 @@ def test_enlarged_size_is_known_where_the_image_s_is():
 def test_enlarging_convolution_comes_back_from_its_config():
     layer = UpsampleConvolution(6, kernel_initializer="ones", name="up")
     layer = UpsampleConvolution.from_config(layer.get_config())
-    (pixel,) = layer(tf.ones((1, 1, 1, 2))).numpy()
+    (pixel,) = layer(tf.ones((1, 1, 1, 2)), training=True).numpy()
     # Each of the four pixels sees itself and its three neighbours, and 0 beyond them.
     np.testing.assert_allclose(pixel, np.full((2, 2, 6), 8.0))

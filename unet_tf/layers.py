@@ -10,7 +10,9 @@ class UpsampleConvolution(layers.Layer):
 
     Each of the four pixels that one becomes sees 2x2 different pixels, not 3x3; so the
     two are a transposed convolution with stride 2, whose 4x4 kernel is the sum of the
-    3x3 one shifted by a pixel down, across, and both: 16 multiplications for 36.
+    3x3 one shifted by a pixel down, across, and both: 16 multiplications for 36. That
+    is how it trains. Otherwise it does what its name says, because other runtimes want
+    kernels that are constants, to quantize them.
 
     (batch, height, width, channels) to (batch, 2 height, 2 width, filters).
 
@@ -23,13 +25,16 @@ class UpsampleConvolution(layers.Layer):
         super().__init__(**settings)
         self.filters = filters
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.enlarge = layers.UpSampling2D(2, interpolation="nearest")
 
     def build(self, shape):
         self.kernel = self.add_weight(
             (3, 3, shape[-1], self.filters), self.kernel_initializer, name="kernel"
         )
 
-    def call(self, x):
+    def call(self, x, training=None):
+        if not training:
+            return ops.conv(self.enlarge(x), self.kernel, padding="same")
         # Mirrored, because a transposed convolution spreads what a convolution gathers.
         kernel = ops.flip(ops.transpose(self.kernel, (0, 1, 3, 2)), axis=(0, 1))
         shifted = ops.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
