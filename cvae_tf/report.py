@@ -1,9 +1,5 @@
 """Pictures of what a conditional VAE does, to look at."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 from matplotlib import pyplot as plt
 from tensorboard.plugins import projector

@@ -64,6 +64,7 @@ def start_tensorflow():
     to the person who waits. What goes wrong in earnest is raised as an exception.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, not to windows
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -2,10 +2,6 @@
 
 import itertools
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 from matplotlib import pyplot as plt
 

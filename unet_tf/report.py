@@ -1,9 +1,5 @@
 """What a trained UNet is judged by: figures, floors, and pictures to look at."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 from matplotlib import pyplot as plt
 
