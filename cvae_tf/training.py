@@ -1,6 +1,5 @@
 """Train a conditional VAE from a config: data, networks, run, report, SavedModel."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +12,7 @@ from cvae_tf.wrong_label import draw_wrong_labels, first_of_each, under_all_labe
 from train_tf import devices, training
 from train_tf.export import Signature, export
 from train_tf.graph_checks import within
+from train_tf.optimizers import Adam
 from train_tf.schedule import learning_rate
 
 WARM_UP = 0.06  # share of the steps in which the loss gets all its parts
@@ -85,7 +85,7 @@ class CVAETask(training.Task):
         warm_up = max(1, round(WARM_UP * steps * self.config.epochs))
         model = build(self.config, shape, self.classes, warm_up)
         rate = learning_rate(self.config, steps)
-        model.compile(keras.optimizers.Adam(rate, global_clipnorm=CLIP))
+        model.compile(Adam(rate, global_clipnorm=CLIP))
         return model
 
     def networks(self, model):

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 KERAS_ALONE = {
-    "unet_tf": {"blocks", "layers", "losses", "masks", "metrics", "model", "optimizer"},
+    "unet_tf": {"blocks", "layers", "losses", "masks", "metrics", "model"},
     "cvae_tf": {"layers", "networks", "likelihoods"},
 }
 FILES = sorted(

@@ -96,12 +96,15 @@ class TensorBoard(keras.callbacks.Callback):
                 ],
             )
             hparams.hparams(self.options, trial_id=self.name)
-        with self.training.as_default():
-            forward = tf.function(self.model).get_concrete_function(self.inputs)
-            tf.summary.graph(forward.graph)
+        self.graph_is_written = False
 
     def on_epoch_end(self, epoch, logs=None):
         step = epoch + 1
+        if not self.graph_is_written:  # tracing it would make the first step wait
+            with self.training.as_default():
+                forward = tf.function(self.model).get_concrete_function(self.inputs)
+                tf.summary.graph(forward.graph)
+            self.graph_is_written = True
         for name, value in logs.items():
             of_validation = name.startswith("val_")
             writer = self.validation if of_validation else self.training

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from train_tf.optimizers import adam_update
+
 
 @keras.saving.register_keras_serializable("unet_tf")
 class Muon(keras.optimizers.Muon):
@@ -39,6 +41,19 @@ class Muon(keras.optimizers.Muon):
             lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
         )
         self.assign_sub(variable, ops.reshape(matrix, variable.shape))
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        adam_update(
+            variable,
+            m,
+            v,
+            gradient,
+            learning_rate,
+            self.iterations + 1,
+            self.adam_beta_1,
+            self.adam_beta_2,
+            self.epsilon,
+        )
 
     def zeropower_via_newtonschulz5(self, x, steps):
         """The nearest orthogonal matrix, roughly, of a matrix."""
