@@ -42,6 +42,15 @@ def test_training_gives_what_keras_gives():
     assert_same(FEATURES, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_norm_is_one_operation(training):
+    layer = norm(BatchNormalization)
+    call = tf.function(lambda x: layer(x, training=training))
+    graph = call.get_concrete_function(tf.TensorSpec(FEATURES.shape)).graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    assert kinds.count("FusedBatchNormV3") == 1 and "Rsqrt" not in kinds
+
+
 def test_single_pixel_has_variance_0():
     assert_same(FEATURES[:1, :1, :1], rtol=1e-5, atol=1e-5)
 

@@ -18,7 +18,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if (
             keras.backend.backend() != "tensorflow"
             or len(inputs.shape) != 4
-            or self.axis != 3
+            or self.axis not in (-1, 3)
             or mask is not None
             or self.renorm
             or (of_batch and self.synchronized)
