@@ -37,9 +37,11 @@ class UpsampleConvolution(layers.Layer):
             return ops.conv(self.enlarge(x), self.kernel, padding="same")
         # Mirrored, because a transposed convolution spreads what a convolution gathers.
         kernel = ops.flip(ops.transpose(self.kernel, (0, 1, 3, 2)), axis=(0, 1))
-        shifted = ops.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
-        rows = shifted[:-1] + shifted[1:]
-        summed = rows[:, :-1] + rows[:, 1:]
+        nothing = ((0, 0), (0, 0), (0, 0))
+        rows = ops.pad(kernel, ((0, 1), *nothing)) + ops.pad(kernel, ((1, 0), *nothing))
+        summed = sum(
+            ops.pad(rows, ((0, 0), shift, (0, 0), (0, 0))) for shift in ((0, 1), (1, 0))
+        )
         return ops.conv_transpose(x, summed, strides=2, padding="same")
 
     def compute_output_shape(self, shape):
