@@ -126,7 +126,7 @@ def test_best_figure_is_that_of_the_epochs_asked_for(tmp_path):
     task = Task(tmp_path, epochs=4)
     with task.run:
         for loss in (math.nan, 3.0, 2.0, 1.0):
-            task.run.save(task.model, {"loss": loss, "val_loss": loss})
+            task.run.save(task.model, {"loss": loss, "val_loss": loss}, (1.0, 2.0))
     assert task.run.best_figure == 1.0
     with Task(tmp_path, epochs=3, resume=True).run as shorter:
         assert shorter.best_figure == 2.0
@@ -146,9 +146,9 @@ def test_history_is_written_for_people(tmp_path):
 def test_patience_counts_across_a_resumption(tmp_path):
     task = Task(tmp_path, epochs=9, patience=2, resume=True)
     for loss in (3.0, 1.0, 2.0):
-        task.run.save(task.model, {"loss": loss, "val_loss": loss})
+        task.run.save(task.model, {"loss": loss, "val_loss": loss}, (1.0, 2.0))
     assert task.run.best_epoch == 2 and not task.run.out_of_patience
-    task.run.save(task.model, {"loss": 1.0, "val_loss": 1.0})
+    task.run.save(task.model, {"loss": 1.0, "val_loss": 1.0}, (1.0, 2.0))
     assert task.run.out_of_patience
     assert task.train().run.epochs_done == 4
 
@@ -221,7 +221,7 @@ def test_weights_damaged_after_the_run_was_opened_are_refused(tmp_path):
         task.run.folder
         / f"checkpoints/epoch-{task.run.best_epoch:04d}/model.weights.h5"
     )
-    with pytest.raises(InputError, match="model.weights.h5 is damaged"):
+    with pytest.raises(InputError, match="epoch-0001 is damaged"):
         task.run.load_best(task.model)
 
 
@@ -294,3 +294,29 @@ def test_report_of_an_earlier_end_is_not_taken_for_the_present_one(tmp_path):
     }
     Task(tmp_path, epochs=3, resume=True).train()
     assert Task(tmp_path, epochs=3, resume=True).run.results is None
+
+
+def test_no_epoch_with_a_number_is_said(tmp_path):
+    task = Task(tmp_path, epochs=1)
+    with task.run:
+        task.run.save(task.model, {"loss": 1.0, "val_loss": math.nan}, (1.0, 2.0))
+        with pytest.raises(InputError, match="val_loss is no number in any"):
+            task.run.load_best(task.model)
+
+
+def test_seconds_of_all_epochs_are_kept(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        Task(tmp_path).train(callbacks=[Stop(2)])
+    run = Task(tmp_path, resume=True).train().run
+    assert len(run.seconds) == run.epochs_done
+    assert all(0 < training <= whole < 60 for training, whole in run.seconds)
+
+
+def test_checkpoints_go_by_their_number(tmp_path):
+    task = Task(tmp_path, epochs=10_001)
+    with task.run:
+        figures = {"loss": 1.0, "val_loss": 1.0}
+        task.run.history = [{"epoch": n, **figures} for n in range(1, 9_999)]
+        for _ in range(3):
+            task.run.save(task.model, figures, (1.0, 2.0))
+    assert Task(tmp_path, epochs=10_001, resume=True).run.epochs_done == 10_001

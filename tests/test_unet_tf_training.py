@@ -5,13 +5,14 @@ import dataclasses
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import tiny_config, write_photos_and_masks
 from PIL import Image
 
-from train_tf import training
+from train_tf import devices, training
 from train_tf.errors import InputError
 from unet_tf.config import UNetConfig
 from unet_tf.losses import LOSSES
@@ -49,6 +50,7 @@ def test_run_folder_holds_what_it_promises(trained):
         "config.json",
         "curves.png",
         "history.csv",
+        "precision.json",
         "predictions.png",
         "results.json",
         "split.json",
@@ -119,6 +121,17 @@ def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, 
     assert "complete after epoch 2" in said and output.split("minutes")[1] in said
     after = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
     assert before == after
+
+
+def test_resumed_run_keeps_the_precision_that_it_began_with(tiny, monkeypatch):
+    config = dataclasses.replace(tiny, precision="auto", epochs=1)
+    monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: True)
+    train(config)
+    monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: False)
+    train(dataclasses.replace(config, epochs=2, resume=True))
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    kept = json.loads((config.run_folder / "precision.json").read_text())
+    assert kept == {"precision": "bfloat16"}
 
 
 def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):
@@ -197,7 +210,7 @@ def test_picture_too_large_for_memory_is_refused_before_anything_is_made(tmp_pat
         batch_size=50_000,
         runs_dir=tmp_path / "runs",
     )
-    with pytest.raises(InputError, match="--image-size"):
+    with pytest.raises(InputError, match="Make the pictures, the batch or the network"):
         train(config)
     assert not config.runs_dir.exists()
 

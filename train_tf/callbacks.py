@@ -1,7 +1,6 @@
 """What a person sees while a run goes on: a line an epoch, and TensorBoard."""
 
 import sys
-import time
 
 import keras
 import tensorflow as tf
@@ -17,15 +16,11 @@ class Progress(keras.callbacks.Callback):
         epochs: the epoch to stop before.
         steps: batches an epoch.
         shown: name in the history to name on the screen.
-
-    Attributes:
-        seconds: how long the steps of each epoch took, without its validation.
     """
 
     def __init__(self, first, epochs, steps, shown):
         super().__init__()
         self.first, self.epochs, self.steps, self.shown = first, epochs, steps, shown
-        self.seconds = []
 
     def on_train_begin(self, logs=None):
         self.bar = tqdm(
@@ -37,13 +32,8 @@ class Progress(keras.callbacks.Callback):
             leave=False,
         )
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.perf_counter()
-
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
-        if batch + 1 == self.steps:
-            self.seconds.append(time.perf_counter() - self.started)
 
     def on_epoch_end(self, epoch, logs=None):
         figures = "  ".join(

@@ -1,10 +1,12 @@
 """The checkpoints of a run: each is whole and unspoilt, or is put aside.
 
 A checkpoint is a folder epoch-NNNN with model.weights.h5, the optimizer's state in it,
-and state.json: the run's history up to there, and the checksum of the weights.
+and state.json: the run's history up to there, how long its epochs took, and the
+checksum of all of it.
 """
 
 import hashlib
+import json
 import shutil
 
 from train_tf.errors import InputError
@@ -31,8 +33,8 @@ class Checkpoints:
     def __init__(self, folder):
         self.folder = folder
         remove_leftovers(folder)
-        names = sorted(path.name for path in folder.glob("epoch-*"))
-        self.epochs = [int(name.removeprefix("epoch-")) for name in names]
+        names = (path.name for path in folder.glob("epoch-*"))
+        self.epochs = sorted(int(name.removeprefix("epoch-")) for name in names)
         damaged = [epoch for epoch in self.epochs if not self._is_sound(epoch)]
         if damaged and damaged == self.epochs:
             raise InputError(
@@ -46,12 +48,17 @@ class Checkpoints:
         """The history that the last checkpoint goes with, a list of dicts."""
         return self._state(self.epochs[-1])["history"] if self.epochs else []
 
-    def save(self, model, history, keep):
+    def seconds(self):
+        """How long each epoch until the last checkpoint took, as `save` was told."""
+        return self._state(self.epochs[-1])["seconds"] if self.epochs else []
+
+    def save(self, model, history, seconds, keep):
         """Write the checkpoint of the epoch that has just ended.
 
         Args:
             model: the compiled `keras.Model`.
             history: a list of dicts, one an epoch, this one included.
+            seconds: how long each epoch took, for JSON.
             keep: the epochs whose checkpoints stay; the others are removed when this
                 one is safely there.
         """
@@ -59,8 +66,9 @@ class Checkpoints:
         with written_beside(self._folder(epoch)) as beside:
             beside.mkdir()
             model.save_weights(beside / WEIGHTS)
-            checksum = _checksum((beside / WEIGHTS).read_bytes())
-            write_json(beside / STATE, {"sha256": checksum, "history": history})
+            state = {"history": history, "seconds": seconds}
+            checksum = _checksum((beside / WEIGHTS).read_bytes(), state)
+            write_json(beside / STATE, {"sha256": checksum, **state})
         for earlier in self.epochs:
             if earlier not in keep:
                 shutil.rmtree(self._folder(earlier))
@@ -70,13 +78,14 @@ class Checkpoints:
         """The weights file of an epoch, as bytes.
 
         Raises:
-            InputError: if it is not as it was written.
+            InputError: if the checkpoint is not as it was written.
         """
         content = (self._folder(epoch) / WEIGHTS).read_bytes()
-        if _checksum(content) != self._state(epoch)["sha256"]:
+        state = self._state(epoch)
+        if _checksum(content, state) != state["sha256"]:
             raise InputError(
-                f"{self._folder(epoch) / WEIGHTS} is damaged: its checksum differs "
-                "from the one that was written with it."
+                f"{self._folder(epoch)} is damaged: its checksum differs from the one "
+                "that was written with it."
             )
         return content
 
@@ -104,5 +113,6 @@ class Checkpoints:
         )
 
 
-def _checksum(content):
-    return hashlib.sha256(content).hexdigest()
+def _checksum(weights, state):
+    told = json.dumps([state["history"], state["seconds"]])
+    return hashlib.sha256(weights + told.encode()).hexdigest()

@@ -101,6 +101,16 @@ def own_share(items):
     return items[index :: len(workers)]
 
 
+# What a worker runs into by itself: to start again would not help.
+OWN_TROUBLE = (
+    tf.errors.ResourceExhaustedError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.DataLossError,
+    tf.errors.PermissionDeniedError,
+)
+
+
 class Progress:
     """When this worker last got on; ends the process when that is too long ago.
 
@@ -149,6 +159,8 @@ def watched(strategy):
         why = next((line for line in lines if "aborted" in line), "".join(lines[:1]))
         named = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
         lost = silent(others) or sorted({*map(int, named)} & set(others))
+        if not lost and isinstance(error, OWN_TROUBLE):
+            raise
         raise WorkerLost(_told(lost, others, f"TensorFlow says: {why}")) from error
     finally:
         stop.set()

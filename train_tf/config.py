@@ -15,6 +15,17 @@ LIMITS = {
 }
 
 
+# Options that say where and how a training goes on, not what it gives.
+WHERE_AND_HOW = {
+    "config",
+    "data_dir",
+    "resume",
+    "runs_dir",
+    "saved_models_dir",
+    "strategy",
+}
+
+
 class Between(NamedTuple):
     """What a search may choose a number from, small ones as finely as large ones."""
 

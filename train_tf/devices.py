@@ -18,7 +18,8 @@ def set_up(precision, seed, strategy="auto"):
 
     Args:
         precision: "float32", "bfloat16", "float16", or "auto": bfloat16 where the
-            processor has instructions for it, else float32.
+            processor has instructions for it, else float32. Of several workers, the
+            chief's counts.
         seed: a whole number.
         strategy: as `train_tf.cluster.choose` takes it.
 
@@ -30,6 +31,7 @@ def set_up(precision, seed, strategy="auto"):
     gpus = tf.config.list_physical_devices("GPU")
     if precision == "auto":
         precision = "bfloat16" if is_good_at_bfloat16() else "float32"
+    precision = cluster.from_chief(precision.encode(), strategy).decode()
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
     device = f"{len(gpus)} GPU" if gpus else f"{psutil.cpu_count()} CPU threads"
@@ -89,7 +91,7 @@ def check_memory(models, batch_size):
         check_fits(
             4 * batch_size * floats,
             f"A training step with a batch of {batch}",
-            "Make --image-size, --batch-size or --filters smaller.",
+            "Make the pictures, the batch or the network smaller.",
         )
 
 

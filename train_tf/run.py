@@ -1,7 +1,8 @@
 """A run: its folder, its history, and going on where it stopped.
 
-runs/<name>/ holds config.json, split.json, history.csv, results.json and pictures,
-tensorboard/ for TensorBoard, and checkpoints/ of the last two epochs and the best one.
+runs/<name>/ holds config.json, precision.json, split.json, history.csv, results.json
+and pictures, tensorboard/ for TensorBoard, and checkpoints/ of the last two epochs and
+the best one.
 """
 
 import csv
@@ -11,6 +12,7 @@ import json
 import math
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import keras
@@ -19,21 +21,13 @@ import tensorflow as tf
 from train_tf import cluster, replicas
 from train_tf.checkpoints import Checkpoints
 from train_tf.command_line import to_dict
+from train_tf.config import WHERE_AND_HOW
 from train_tf.errors import InputError, Terminated
 from train_tf.files import FULL, read_json, write_json, write_text
 from train_tf.folder import take
 
 # What may differ between a run and its resumption.
-FREE_TO_CHANGE = {
-    "config",
-    "epochs",
-    "patience",
-    "resume",
-    "strategy",
-    "data_dir",
-    "runs_dir",
-    "saved_models_dir",
-}
+FREE_TO_CHANGE = WHERE_AND_HOW | {"epochs", "patience"}
 
 
 class Run:
@@ -51,6 +45,7 @@ class Run:
     Attributes:
         folder: where everything goes.
         history: a list of dicts, one an epoch: "epoch", counted from 1, and figures.
+        seconds: for each epoch, how long its training took, and all of it.
         results: what the last report of the run said, a dict; None without one.
         is_chief: whether this process writes the folder.
 
@@ -67,7 +62,7 @@ class Run:
         self.folder = config.run_folder
         reached = self._open() if self.is_chief else None
         reached = cluster.from_chief(json.dumps(reached).encode(), self.strategy)
-        self.history, self._kept, self.results = json.loads(reached)
+        self.history, self.seconds, self._kept, self.results = json.loads(reached)
 
     def _open(self):
         """Take the folder for this process; gives what was reached in it."""
@@ -75,8 +70,8 @@ class Run:
         self._lock = take(self.folder, to_dict(config), config.resume, FREE_TO_CHANGE)
         try:
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
-            history = self._checkpoints.history()
-            return history, self._checkpoints.epochs, self._results_of(history)
+            kept, history = self._checkpoints, self._checkpoints.history()
+            return history, kept.seconds(), kept.epochs, self._results_of(history)
         except BaseException:
             self._lock.release()
             raise
@@ -150,18 +145,20 @@ class Run:
             )
         write_json(file, content)
 
-    def save(self, model, figures):
+    def save(self, model, figures, seconds):
         """Keep the epoch that has just ended: weights, optimizer, history.
 
         Args:
             model: the compiled `keras.Model`.
             figures: name to number.
+            seconds: how long its training took, and all of it.
         """
         figures = {name: float(value) for name, value in sorted(figures.items())}
         self.history.append({"epoch": self.epochs_done + 1, **figures})
+        self.seconds.append(list(seconds))
         self._kept = self._worth_keeping([*self._kept, self.epochs_done])
         if self.is_chief:
-            self._checkpoints.save(model, self.history, self._kept)
+            self._checkpoints.save(model, self.history, self.seconds, self._kept)
             write_text(self.folder / "history.csv", _as_csv(self.history))
 
     def _worth_keeping(self, epochs):
@@ -178,7 +175,16 @@ class Run:
         self._load(model, self.epochs_done)
 
     def load_best(self, model):
-        """Put the weights of the best epoch into a model."""
+        """Put the weights of the best epoch into a model.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if not self.best_epoch:
+            raise InputError(
+                f"{self.monitor} is no number in any of the epochs that were kept, so "
+                "none is the best. Try a smaller --learning-rate, and look at the data."
+            )
         self._load(model, self.best_epoch)
 
     def _load(self, model, epoch):
@@ -231,7 +237,8 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")
-    keeping = [_SeedEveryEpoch(run.config.seed), _StopIfNotFinite(), _KeepEpochs(run)]
+    seeding = _SeedEveryEpoch(run.config.seed)
+    keeping = [seeding, _StopIfNotFinite(), _KeepEpochs(run, steps)]
     try:
         model.fit(
             replicas.spread(lambda those: batches(epochs, those), run.strategy),
@@ -258,12 +265,21 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
 
 
 class _KeepEpochs(keras.callbacks.Callback):
-    def __init__(self, run):
+    def __init__(self, run, steps):
         super().__init__()
-        self.run = run
+        self.run, self.steps = run, steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.steps:
+            self.trained = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.run.save(self.model, logs)
+        ended = time.monotonic()
+        seconds = (self.trained - self.started, ended - self.started)
+        self.run.save(self.model, logs, seconds)
         if self.run.out_of_patience:
             self.model.stop_training = True
 

@@ -26,14 +26,14 @@ from keras_tuner.src.distribute import oracle_client
 
 from train_tf.cluster import START_SECONDS
 from train_tf.command_line import silent, to_dict
-from train_tf.config import Between
+from train_tf.config import WHERE_AND_HOW, Between
 from train_tf.errors import InputError, WorkerLost
 from train_tf.folder import take
 from train_tf.search_service import heartbeat, serve
 from train_tf.training import best_figure
 from train_tf.trials import TrialReport
 
-FREE_TO_CHANGE = {"trials", "resume", "strategy", "data_dir", "runs_dir", "config"}
+FREE_TO_CHANGE = WHERE_AND_HOW | {"trials"}
 NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 ENDLESS = 1_000_000  # Hyperband's sweeps: --trials alone says when it is over
 

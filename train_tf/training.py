@@ -4,13 +4,18 @@ import abc
 import statistics
 import time
 
+import keras
+
 from train_tf import cluster, devices, replicas
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
 from train_tf.cost import multiplications
+from train_tf.files import read_json
 from train_tf.pipeline import steps_of
 from train_tf.report import draw_curves, provenance
 from train_tf.run import Run, fit
+
+KEPT_PRECISION = "precision.json"
 
 
 class Task(abc.ABC):
@@ -96,7 +101,7 @@ def train(config, task_class):
         WorkerLost: if another worker is gone.
     """
     started = time.monotonic()
-    strategy = devices.set_up(config.precision, config.seed, config.strategy)
+    strategy = devices.set_up(_precision(config), config.seed, config.strategy)
     with cluster.watched(strategy):
         task, model = _prepare(config, task_class, strategy)
         with Run(config, task.monitor, task.mode, strategy) as run:
@@ -115,17 +120,31 @@ def best_figure(config, task_class):
     Raises:
         InputError: as `train`.
     """
-    strategy = devices.set_up(config.precision, config.seed, config.strategy)
+    strategy = devices.set_up(_precision(config), config.seed, config.strategy)
     if config.run_folder.exists():
         with Run(config, task_class.monitor, task_class.mode, strategy) as run:
             if run.is_complete:
                 return run.best_figure
     task, model = _prepare(config, task_class, strategy)
     with Run(config, task.monitor, task.mode, strategy) as run:
-        run.keep("split.json", task.split)
+        _keep(run, task)
         own = replicas.Own(task.build)
         _fit(task, model, run, _watchers(task, run, own) if run.is_chief else [])
         return run.best_figure
+
+
+def _precision(config):
+    """As asked; where that leaves it open, as the run that is resumed began."""
+    file = config.run_folder / KEPT_PRECISION
+    if config.precision == "auto" and config.resume and file.exists():
+        return read_json(file)["precision"]
+    return config.precision
+
+
+def _keep(run, task):
+    policy = keras.config.dtype_policy().name
+    run.keep(KEPT_PRECISION, {"precision": policy.removeprefix("mixed_")})
+    run.keep("split.json", task.split)
 
 
 def _prepare(config, task_class, strategy):
@@ -140,7 +159,7 @@ def _prepare(config, task_class, strategy):
 
 
 def _carry_out(task, model, run, started):
-    run.keep("split.json", task.split)
+    _keep(run, task)
     print(f"Run: {run.folder} ({task.parameters_of(model):,} parameters)")
     if run.is_complete and run.results:
         print(f"It was complete after epoch {run.epochs_done}; --epochs extends it.")
@@ -148,12 +167,11 @@ def _carry_out(task, model, run, started):
         return run.results
 
     own = replicas.Own(task.build)
-    watchers = _watchers(task, run, own) if run.is_chief else []
-    _fit(task, model, run, watchers)
+    earlier = sum(whole for _, whole in run.seconds)
+    _fit(task, model, run, _watchers(task, run, own) if run.is_chief else [])
     run.load_best(model)
     if run.is_chief:
-        seconds = watchers[0].seconds
-        run.write_results(_report(task, own.of(model), run, seconds, started))
+        run.write_results(_report(task, own.of(model), run, started - earlier))
         _tell(task, run)
     # The others wait for this, so that all can be started again if it fails.
     cluster.from_chief(b"", run.strategy)
@@ -172,7 +190,8 @@ def _fit(task, model, run, watchers):
     )
 
 
-def _report(task, model, run, seconds, started):
+def _report(task, model, run, started):
+    seconds = statistics.median(of_training for of_training, _ in run.seconds)
     draw_curves(run.folder / "curves.png", run.history, task.curves, run.best_epoch)
     best = run.history[run.best_epoch - 1]
     return {
@@ -181,7 +200,7 @@ def _report(task, model, run, seconds, started):
         "images": task.counts,
         "parameters": task.parameters_of(model),
         "multiplications": sum(map(multiplications, task.networks(model))),
-        **_speed(task, seconds),
+        "images_per_second": round(task.counts["train"] / seconds, 1),
         "epochs": run.epochs_done,
         "best_epoch": run.best_epoch,
         "validation": {
@@ -193,14 +212,6 @@ def _report(task, model, run, seconds, started):
         "saved_model": str(task.export(model)),
         "minutes": round((time.monotonic() - started) / 60, 2),
     }
-
-
-def _speed(task, seconds):
-    """Images a second in the steps of an epoch; nothing if none was trained now."""
-    if not seconds:
-        return {}
-    rate = task.counts["train"] / statistics.median(seconds)
-    return {"images_per_second": round(rate, 1)}
 
 
 def _watchers(task, run, own):

@@ -4,23 +4,14 @@ import csv
 import io
 import math
 
+from train_tf.config import WHERE_AND_HOW
 from train_tf.errors import InputError
 from train_tf.files import write_json, write_text
 from train_tf.report import draw_trials
 
 SHOWN = 10  # trials in the table on the screen
 
-# Options that say where and how a training goes on, not what it gives.
-OF_ONE_RUN = {
-    "config",
-    "data_dir",
-    "epochs",
-    "name",
-    "resume",
-    "runs_dir",
-    "saved_models_dir",
-    "strategy",
-}
+OF_ONE_RUN = WHERE_AND_HOW | {"epochs", "name"}
 
 
 class TrialReport:
