@@ -25,6 +25,10 @@ class ExportModelConfig:
     quantize: Literal["none", "int8"] = "none"
     """Weights and what flows between the layers: float32, or 8-bit whole numbers."""
 
+    images: Path | None = None
+    """Photographs like those that a UNet of your own is for: int8 is fitted to them,
+    and runtimes are compared on them; left out, the pets."""
+
     out: Path | None = None
     """Folder to write to; left out, exports/NAME."""
 
@@ -36,7 +40,9 @@ def main(config):
     from train_tf.report import provenance
 
     out = config.out or Path("exports") / model_name(config.model)
-    rows = export_and_compare(config.model, config.format, config.quantize, out)
+    rows = export_and_compare(
+        config.model, config.format, config.quantize, out, config.images
+    )
     print(f"\n{as_table(rows)}\n\nExports: {out}")
     about = {**provenance(), "runtimes": rows}
     write_json(out / f"comparison_{config.quantize}.json", about)

@@ -10,11 +10,13 @@ from cvae_tf.data import load_images, wrong_labels
 from serve_tf.runtimes import export_to, load_from
 from train_tf.errors import InputError
 from train_tf.export import load, newest_version
+from train_tf.pictures import picture_files, read_picture
 from unet_tf.config import UNetConfig
-from unet_tf.data import PET_CLASSES, load_photographs
+from unet_tf.data import PET_CLASSES, load_photographs, resize_photo
 from unet_tf.report import figures_of
 
 CALIBRATED_ON = 64  # pictures
+COMPARED_ON = 500  # pictures, at the most
 BATCH = 32
 ROUNDS = 15  # in which each runtime is timed in turn
 
@@ -34,7 +36,7 @@ class Pictures(NamedTuple):
     truth: np.ndarray | None
 
 
-def export_and_compare(model, formats, quantize, out):
+def export_and_compare(model, formats, quantize, out, images=None):
     """Export a SavedModel for runtimes, reload it there and compare.
 
     Args:
@@ -42,20 +44,38 @@ def export_and_compare(model, formats, quantize, out):
         formats: names of `serve_tf.runtimes.RUNTIMES`.
         quantize: "none" or "int8".
         out: the folder to write to; each format gets a folder in it.
+        images: folder of the photographs that a UNet is calibrated and compared on;
+            None for the pets, or for a VAE, its own set.
 
     Returns:
-        A row for the SavedModel and one for each format: what `Row` says, as dicts;
-        "refused" instead of figures where a runtime cannot take the model.
+        A row for the SavedModel and one for each format, title to dict; "refused"
+        instead of figures where a runtime cannot take the model.
+
+    Raises:
+        InputError: if there is no such model, there are exports already, or photographs
+            are needed and are not given.
     """
     folder, out = newest_version(model), Path(out)
-    loaded, about = load(folder)
-    pictures = _pictures(about)
+    _, about = load(folder)
+    ending = "" if quantize == "none" else f" {quantize}"
+    titles = {name: name + ending for name in formats}
+    places = {name: out / title.replace(" ", "_") for name, title in titles.items()}
+    if there := [str(place) for place in places.values() if place.exists()]:
+        raise InputError(
+            f"{', '.join(there)}: there already. Remove it, or choose another --out."
+        )
+    of_pets = tuple(about["class_names"]) == PET_CLASSES
+    if quantize == "int8" and about["kind"] == "UNet" and not (of_pets or images):
+        raise InputError(
+            "Expected --images, a folder of photographs like those that the model is "
+            "for: int8 is fitted to the numbers that they give inside it."
+        )
+    pictures = _pictures(about, images)
     calibration = pictures.calibration if quantize == "int8" else None
     rows = {"SavedModel": {"bytes": _bytes(folder)}}
     runs = {"SavedModel": load_from("saved_model", folder)}
-    for name in formats:
-        title = name if calibration is None else f"{name} {quantize}"
-        place = out / title.replace(" ", "_")
+    for name, title in titles.items():
+        place = places[name]
         try:
             file = export_to(name, folder, place, calibration)
             runs[title], rows[title] = load_from(name, file), {"bytes": _bytes(place)}
@@ -91,9 +111,9 @@ def as_table(rows):
     return "\n".join(lines)
 
 
-def _pictures(about):
+def _pictures(about, images):
     if about["kind"] == "CVAE":
-        images = load_images(about["dataset"])
+        own = load_images(about["dataset"])
         classes = len(about["class_names"])
 
         def requests(part, count):
@@ -101,19 +121,33 @@ def _pictures(about):
             label = wrong_labels(part.labels[:count], classes, seed=0)
             return {"image": image, "label": label}
 
-        test, training = requests(images.test, 500), images.train
+        test, training = requests(own.test, COMPARED_ON), own.train
         return Pictures(
             test, _one_by_one(requests(training, CALIBRATED_ON)), "image", None
         )
-    photographs = load_photographs(UNetConfig(image_size=about["image_size"]))
-    test, training = (
-        {"image": part.photos.astype("float32") / 255}
-        for part in (photographs.test, photographs.train)
-    )
-    known = tuple(about["class_names"]) == PET_CLASSES
-    truth = photographs.test.masks[..., 0] if known else None
+    size = about["image_size"]
+    if images:
+        photos = np.stack([resize_photo(x, size) for x in _read(images)])
+        test = training = {"image": photos.astype("float32") / 255}
+        truth = None
+    else:
+        photographs = load_photographs(UNetConfig(image_size=size))
+        test, training = (
+            {"image": part.photos.astype("float32") / 255}
+            for part in (photographs.test, photographs.train)
+        )
+        of_pets = tuple(about["class_names"]) == PET_CLASSES
+        truth = photographs.test.masks[..., 0] if of_pets else None
     some = {name: x[:CALIBRATED_ON] for name, x in training.items()}
     return Pictures(test, _one_by_one(some), "probabilities", truth)
+
+
+def _read(folder):
+    """The photographs of a folder, as many as a comparison takes."""
+    files = picture_files(folder)[:COMPARED_ON]
+    if not files:
+        raise InputError(f"No pictures in {folder}")
+    return map(read_picture, files)
 
 
 def _one_by_one(request):

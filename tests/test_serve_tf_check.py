@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, tiny_config
 
-from serve_tf.check import check_saved_model
+from serve_tf.check import (
+    Broken,
+    _read_extras,
+    check_answers,
+    check_rows,
+    check_saved_model,
+)
 from serve_tf.server import Refused, Server
 from train_tf.errors import InputError
 from unet_tf.data import load_photographs
@@ -96,6 +103,21 @@ PUBLISHED = sorted(ROOT.glob("saved_models/*/*/saved_model.pb"))
 @pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.parents[1].name)
 def test_published_models_keep_their_promises(file):
     kept(file.parent)
+
+
+def test_answers_that_are_no_numbers_break_the_promise(trained_cvae):
+    class Silent:
+        def ask(self, name, inputs):
+            shape = (len(next(iter(inputs.values()))), 28, 28, 1)
+            return {"image": np.full(shape, np.nan, "float32")}
+
+    folder = Path(trained_cvae[1]["saved_model"])
+    _, warm_up = _read_extras(folder)
+    warm_up = {"serving_default": warm_up["serving_default"]}
+    with pytest.raises(Broken, match="differ"):
+        check_answers(Silent(), folder, warm_up)
+    with pytest.raises(Broken, match="differ"):
+        check_rows(Silent(), warm_up)
 
 
 def test_broken_promises_are_seen(trained_cvae, tmp_path):

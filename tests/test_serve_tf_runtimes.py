@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import write_photos_and_masks
 
 from serve_tf.compare import as_table, export_and_compare
 from serve_tf.runtimes import RUNTIMES, export_to, load_from
@@ -103,6 +104,28 @@ def test_comparison_has_a_row_for_each(trained, tmp_path):
     rows["onnx"] = {"refused": "onnx cannot take this model: no such operation"}
     table = as_table(rows).splitlines()
     assert len(table) == 5 and "no such operation" in table[-1]
+
+
+def test_exports_that_are_there_are_named_before_anything_is_done(trained, tmp_path):
+    place = tmp_path / "out" / "saved_model"
+    place.mkdir(parents=True)
+    with pytest.raises(InputError, match=f"{place}: there already"):
+        export_and_compare(
+            trained[1]["saved_model"], ("saved_model", "onnx"), "none", tmp_path / "out"
+        )
+    assert not list(place.iterdir())
+
+
+def test_own_model_is_compared_on_own_photographs(tmp_path):
+    model, _ = export(tmp_path / "edges", *edges())
+    with pytest.raises(InputError, match="Expected --images"):
+        export_and_compare(model, ("onnx",), "int8", tmp_path / "out")
+    images, _ = write_photos_and_masks(tmp_path)
+    rows = export_and_compare(model, ("saved_model",), "none", tmp_path / "out", images)
+    assert rows["saved_model"]["largest_difference"] < 1e-5
+    assert "mean_iou" not in rows["saved_model"]
+    with pytest.raises(InputError, match="No pictures in"):
+        export_and_compare(model, ("onnx",), "int8", tmp_path / "x", tmp_path / "edges")
 
 
 def test_vae_is_compared_on_its_own_images(trained_cvae, tmp_path):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
-from train_tf.export import WARM_UP, Signature, export, next_version
+from train_tf.export import WARM_UP, Signature, apart, export, load, next_version
 
 
 def doubling(wrong=0.0):
@@ -58,6 +58,21 @@ def test_saved_model_that_answers_otherwise_is_not_kept(wrong, tmp_path):
     with pytest.raises(InputError, match="differs from the model"):
         export(tmp_path / "name", doubling(wrong), {})
     assert not list((tmp_path / "name").iterdir())
+
+
+def test_difference_is_infinite_where_there_is_none_to_tell():
+    assert apart(np.array([1.0, 2.0]), np.array([1.0, 2.5])) == 0.5
+    assert apart(np.ones((2, 3)), np.ones((3, 2))) == np.inf
+    for broken in (np.nan, np.inf):
+        assert apart(np.array([1.0, broken]), np.array([1.0, broken])) == np.inf
+
+
+def test_half_a_saved_model_is_named(tmp_path):
+    place, _ = export(tmp_path / "name", doubling(), {"kind": "UNet"})
+    (file,) = (place / "variables").glob("variables.data*")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InputError, match="Expected the SavedModel of a UNet"):
+        load(place, "UNet")
 
 
 def test_versions_are_whole_numbers(tmp_path):

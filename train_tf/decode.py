@@ -9,14 +9,15 @@ from train_tf.graph_checks import only_if
 
 MAX_PIXELS = 25_000_000
 
-_PNG, _JPEG, _BMP, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF8"
+_PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 
 
 def decode_picture(contents):
-    """Decode a JPEG, PNG, BMP or GIF file as a person sees it.
+    """Decode a JPEG, PNG or BMP file as a person sees it.
 
-    Grey and palette pictures become RGB, what is transparent in a PNG shows white, a
-    JPEG's EXIF rotation is applied; of an animation, the first frame.
+    Grey and palette pictures become RGB, what is transparent in a PNG shows white,
+    EXIF's rotation is applied. GIF is left out: TensorFlow would decode all its frames,
+    however many and large, before their size is known.
 
     Args:
         contents: the file's bytes, a scalar string tensor.
@@ -32,10 +33,9 @@ def decode_picture(contents):
         _PNG: _decode_png,
         _JPEG: _decode_jpeg,
         _BMP: _decode_bmp,
-        _GIF: _decode_gif,
     }
     starts = tf.stack([_starts_with(contents, kind) for kind in kinds])
-    expected = "Expected the bytes of a JPEG, PNG, BMP or GIF file. Received bytes:"
+    expected = "Expected the bytes of a JPEG, PNG or BMP file. Received bytes:"
     with only_if(tf.reduce_any(starts), expected, tf.strings.length(contents)):
         kind = tf.argmax(starts, output_type=tf.int32)
     branches = [lambda decode=decode: decode(contents) for decode in kinds.values()]
@@ -60,7 +60,8 @@ def _decode_png(contents):
     marked = _end_of(b"tRNS", start) <= tf.size(start)
     has_opacity = marked | (_number(contents, 25, tf.uint8, "big") & 4 > 0)
     colour = tf.cond(has_opacity, on_white, lambda: colour)
-    return tf.cast(tf.round(colour), tf.uint8)
+    picture = tf.cast(tf.round(colour), tf.uint8)
+    return _upright(picture, _orientation(contents, b"eXIf"))
 
 
 def _decode_jpeg(contents):
@@ -68,7 +69,7 @@ def _decode_jpeg(contents):
     with _size_checked(height, width):
         # By the method that Pillow takes.
         picture = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")
-    return _upright(picture, _orientation(contents))
+    return _upright(picture, _orientation(contents, b"Exif\0\0"))
 
 
 def _decode_bmp(contents):
@@ -84,12 +85,6 @@ def _decode_bmp(contents):
 
     bits = _number(contents, 28, tf.uint16, "little")
     return tf.cond(bits == 8, through_palette, lambda: picture[..., :3])
-
-
-def _decode_gif(contents):
-    width, height = (_number(contents, at, tf.uint16, "little") for at in (6, 8))
-    with _size_checked(height, width):
-        return tf.image.decode_gif(contents)[0]
 
 
 def _starts_with(contents, start):
@@ -111,13 +106,14 @@ def _size_checked(height, width):
     return only_if((pixels > 0) & (pixels <= MAX_PIXELS), expected, width, height)
 
 
-def _orientation(contents):
-    """What EXIF says of a JPEG, 1 to 8; 1 if it says nothing.
+def _orientation(contents, mark):
+    """What EXIF says of a picture, 1 to 8; 1 if it says nothing.
 
-    Its entry begins with a tag, a type and a count, in either order of bytes.
+    It begins behind a mark, in the first 64 KiB; the entry, with a tag, a type and a
+    count, in either order of bytes.
     """
     start = _start(contents)
-    exif = start[_end_of(b"Exif\0\0", start) :]
+    exif = start[_end_of(mark, start) :]
     little = _end_of(b"\x12\x01\x03\0\x01\0\0\0", exif)
     big = _end_of(b"\x01\x12\0\x03\0\0\0\x01", exif) + 1
     found = [exif[little : little + 1], exif[big : big + 1], [tf.constant(1, tf.uint8)]]

@@ -1,5 +1,6 @@
 """SavedModels in the layout of TensorFlow Serving: <name>/<version>/."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -67,7 +68,7 @@ def export(folder, signatures, description):
             _difference(loaded.signatures[name], signature)
             for name, signature in signatures.items()
         )
-        if not difference < TOLERANCE:
+        if difference >= TOLERANCE:
             raise InputError(
                 f"The SavedModel for {place} differs from the model by "
                 f"{difference:.2g} on the same pictures; it was not kept."
@@ -95,7 +96,7 @@ def load(model, kind=None):
         if kind and about["kind"] != kind:
             raise ValueError(f"it is one of a {about['kind']}")
         return tf.saved_model.load(str(folder)), about
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
         what = f"the SavedModel of a {kind}" if kind else "a SavedModel of this project"
         raise InputError(f"Expected {what} in {folder}; {error}") from error
 
@@ -123,6 +124,16 @@ def next_version(folder):
     """The highest version in saved_models/<name> plus one; 1 if there is none."""
     versions = (path.name for path in Path(folder).glob("*") if path.is_dir())
     return max((int(name) for name in versions if name.isdecimal()), default=0) + 1
+
+
+def apart(one, other):
+    """The largest difference of two arrays; infinite where they cannot be compared.
+
+    That is where their shapes differ or a number is not finite.
+    """
+    if one.shape != other.shape or not np.isfinite([one, other]).all():
+        return math.inf
+    return float(np.abs(one.astype("float64") - other).max(initial=0))
 
 
 def _guarded(signature):
@@ -155,7 +166,7 @@ def _difference(loaded, signature):
     expected = tf.function(signature.function)(*given)
     answers = loaded(**dict(zip(signature.specs, given, strict=True)))
     return max(
-        float(np.abs(answers[name].numpy() - value.numpy()).max())
+        apart(answers[name].numpy(), value.numpy())
         for name, value in expected.items()
         if value.dtype.is_floating
     )
