@@ -21,6 +21,10 @@ class Float32Layer(layers.Layer):
     def __init__(self, **settings):
         super().__init__(**{**settings, "dtype": "float32"})
 
+    def get_config(self):
+        # Keras leaves the name out for a layer that has an __init__ and no get_config.
+        return {**super().get_config(), "name": self.name}
+
 
 class Likelihood(Float32Layer):
     """What all have in common; the outputs begin with the location of each pixel.

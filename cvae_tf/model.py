@@ -108,8 +108,8 @@ class CVAE(keras.Model):
         distortion = self.likelihood(images, outputs, training=training)
         rate = sum(normal_kl(*level) for level in levels)
         negative_elbo = distortion + self.beta * rate
-        bits = bits_per_dimension(
-            negative_elbo, self.image_shape, self.likelihood.is_density
+        bits = bits_per_dimension(  # a code's length, which beta does not change
+            distortion + rate, self.image_shape, self.likelihood.is_density
         )
         return dict(zip(TERMS, (negative_elbo, distortion, rate, bits), strict=True))
 

@@ -151,7 +151,8 @@ def prepare_own(picture, image_shape):
     height, width, channels = image_shape
     picture = picture.astype("float32") / 255
     if channels == 3:
-        return tf.image.resize(picture, (height, width), antialias=True).numpy()
+        resized = tf.image.resize(picture, (height, width), antialias=True)
+        return resized.numpy().clip(0, 1)  # rounding may leave the range
     grey = picture.mean(-1)
     if np.median(grey) > 0.5:
         grey = 1 - grey

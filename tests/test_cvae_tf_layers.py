@@ -71,12 +71,20 @@ def test_label_changes_what_a_residual_block_gives():
 
 
 @pytest.mark.parametrize(
-    "layer_class", [SampleNormal, ScaleAndShift, NormalParameters, BoundLogVar]
+    "layer",
+    [
+        SampleNormal(7, name="mine"),
+        ScaleAndShift(name="mine"),
+        NormalParameters(name="mine"),
+        BoundLogVar(3.0, name="mine"),
+    ],
+    ids=lambda layer: type(layer).__name__,
 )
-def test_layers_come_back_from_their_config(layer_class):
-    layer = layer_class(name="mine")
-    again = layer_class.from_config(layer.get_config())
-    assert again.get_config() == layer.get_config()
+def test_layers_come_back_from_their_config(layer):
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config() and again.name == "mine"
+    for name in ("seed", "bound"):
+        assert getattr(again, name, None) == getattr(layer, name, None)
 
 
 def test_cosine_transform_of_a_patch_of_four_pixels():
