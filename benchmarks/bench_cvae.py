@@ -35,7 +35,7 @@ class BenchCVAEConfig:
     """Turns of each contender."""
 
     steps: int = 4
-    """Training steps a turn, and between two looks at the held-out images a tenth."""
+    """Training steps a turn."""
 
     patience: float = 10.0
     """How many times as long as ours the seed's design gets; 0 leaves this out."""

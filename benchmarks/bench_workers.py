@@ -6,10 +6,11 @@ they send is counted at the loopback device.
 
 For N workers on machines of their own, each as fast as this one, a step takes about
 
-    compute(batch / N) + 2 (N - 1) / N * bytes / bandwidth + exchanges * latency
+    compute + 2 (N - 1) / N * bytes / bandwidth + exchanges * latency
 
-the middle term being what a ring of N sends from each worker to add up the gradients
-(Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms").
+with a batch of the same size for each; the middle term is what a ring of N sends from
+each worker to add up the gradients (Patarasuk and Yuan 2009, "Bandwidth
+optimal all-reduce algorithms").
 """
 
 import dataclasses

@@ -6,6 +6,7 @@ A table stands between `<!-- NAME -->` and `<!-- end -->`.
 import dataclasses
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -13,17 +14,15 @@ from train_tf import command_line
 from train_tf.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
-UNETS = {
-    "maxpool_transpose_bce": "max-pool down, transpose up, BCE",
-    "maxpool_transpose_dice": "max-pool down, transpose up, Dice",
-    "strided_transpose_bce": "strided down, transpose up, BCE",
-    "strided_upsample_dice": "strided down, upsample up, Dice",
-}
-RUNTIMES = {
+FIGURES = ("accuracy", "mean_iou", "iou_pet", "iou_background", "iou_outline", "dice")
+RUNTIMES = {  # as export_model.py calls them, and bench_inference.py
     "SavedModel": "SavedModel",
-    "onnx": "ONNX Runtime",
-    "litert": "LiteRT",
-    "openvino": "OpenVINO",
+    "onnx": "ONNX Runtime, float32",
+    "litert": "LiteRT, float32",
+    "openvino": "OpenVINO, float32",
+    "onnx int8": "ONNX Runtime, int8",
+    "litert int8": "LiteRT, int8",
+    "openvino int8": "OpenVINO, int8",
 }
 
 
@@ -79,6 +78,114 @@ def _row(*cells):
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def _unets(results):
+    """The four UNets of the assignment, and what there is without ours."""
+    from unet_tf.compare import PAIRS, read_trained, title_of
+
+    trained = read_trained(results)
+    yield from _head("network", *(name.replace("iou_", "IoU ") for name in FIGURES))
+    for parts in PAIRS:
+        of_seeds = [one["figures"] for one in trained[parts]]
+        means = (statistics.mean(one[name] for one in of_seeds) for name in FIGURES)
+        yield _row(title_of(parts), *(f"{mean:.3f}" for mean in means))
+    default, article = trained[PAIRS[-1]], _read(results, "article_unet")
+    mirrored = {
+        name: statistics.mean(one["test, mirrored too"][name] for one in default)
+        for name in FIGURES[:-1]
+    }
+    others = {
+        "the last, averaged with the mirrored photograph": mirrored,
+        "the article's network, as many epochs and filters": article[
+            "article, best epoch"
+        ],
+        "the commonest class of each position, no network": default[0][
+            "floor: commonest class of each position"
+        ],
+    }
+    for title, figures in others.items():
+        yield _row(title, *(f"{figures[name]:.3f}" for name in FIGURES[:-1]), "")
+
+
+def _vaes(results):
+    """The conditional VAEs on each set, the seed's own figures, and linear VAEs."""
+    from cvae_tf.compare import read_trained
+    from cvae_tf.config import SEED
+
+    yield from _head(
+        "images, network",
+        "epochs, minutes",
+        "weights",
+        "-ELBO, nats",
+        "obedience",
+        "style",
+        "sharpness",
+        "leakage",
+    )
+    trained = read_trained(results)
+    for dataset, (nats, epochs) in SEED.items():
+        for one in trained:
+            if one["config"]["dataset"] == dataset:
+                yield _vae(one)
+        seed = f"{dataset}, the seed's own notebook, training batches"
+        yield _row(seed, f"{epochs}", "20.1M", f"{nats:.0f}", *[""] * 4)
+        linear = _read(results, f"linear_{dataset}")
+        for latents, row in linear["negative log-likelihood, by latents"].items():
+            title = f"{dataset}, linear VAE of {latents} latents, no network"
+            yield _row(title, "", "", f"{row['negative_elbo']:.0f}", *[""] * 4)
+
+
+def _vae(one):
+    test, scores = one["test"], one["scores"]
+    elbo = f"{test['negative_elbo']:.0f}"
+    if one["config"]["likelihood"] == "discretized_logistic":
+        elbo += f": {test['bits_per_dim']:.2f} bits/dim"
+    return _row(
+        f"{one['config']['dataset']}, {one['title']}",
+        f"{one['epochs']}, {one['minutes']:.0f}",
+        f"{one['parameters'] / 1e6:.2f}M",
+        elbo,
+        f"{scores['obedience']:.1%}",
+        f"{min(scores['style'].values()):.2f}",
+        f"{scores['sharpness']:.2f}",
+        f"{scores['leakage']:.0%}",
+    )
+
+
+def _runtimes(results):
+    """The default UNet in other runtimes: how true, how large, how fast."""
+    speeds = {
+        (row["contender"], row["batch_size"]): row
+        for row in _read(results, "bench_inference")["rows"]
+    }
+    yield from _head(
+        "runtime",
+        "mean difference",
+        "mean IoU",
+        "MiB",
+        "ms, 1 picture",
+        "beside model.predict",
+        "pictures/s, 32 at once",
+    )
+
+    def speed(contender):
+        alone, many = speeds[contender, 1], speeds[contender, 32]
+        yield f"{alone['milliseconds']:.1f}"
+        yield f"{alone['times_as_fast_as_predict']:.1f} x"
+        yield f"{many['pictures_per_second']:.0f}"
+
+    yield _row("model.predict", "", "", "", *speed("model.predict"))
+    found = {
+        name: row
+        for kind in ("float32", "int8")
+        for name, row in _read(results, f"runtimes_unet_{kind}")["runtimes"].items()
+    }
+    for name, title in RUNTIMES.items():
+        row = found[name]
+        apart = "" if name == "SavedModel" else f"{row['mean_difference']:.0e}"
+        size = f"{row['bytes'] / 2**20:.1f}"
+        yield _row(title, apart, f"{row['mean_iou']:.4f}", size, *speed(title))
+
+
 def _speed_of_unets(results):
     """The UNet's training beside the peers'."""
     rows = _read(results, "bench_unet")["rows"]
@@ -96,29 +203,11 @@ def _speed_of_unets(results):
         yield _row(f"{filters}, {down}, {up}, {precision}", *cells)
 
 
-def _speed_of_answers(results):
-    """Latency and throughput of the UNet in each runtime."""
-    rows = _read(results, "bench_inference")["rows"]
-    sizes = sorted({row["batch_size"] for row in rows})
-    titles = [
-        f"ms, {size} picture" if size == 1 else f"pictures/s, {size} at once"
-        for size in sizes
-    ]
-    yield from _head("runtime", *titles, "beside model.predict, 1 picture")
-    for name in dict.fromkeys(row["contender"] for row in rows):
-        own = {row["batch_size"]: row for row in rows if row["contender"] == name}
-        cells = (
-            f"{own[size]['milliseconds']:.1f}"
-            if size == 1
-            else f"{own[size]['pictures_per_second']:.0f}"
-            for size in sizes
-        )
-        yield _row(name, *cells, f"{own[1]['times_as_fast_as_predict']:.1f} x")
-
-
 TABLES = {
+    "unets": _unets,
+    "vaes": _vaes,
+    "runtimes": _runtimes,
     "speed_of_unets": _speed_of_unets,
-    "speed_of_answers": _speed_of_answers,
 }
 
 
