@@ -1,25 +1,31 @@
 """Conditional VAEs compared: how well they explain images, and whether labels count."""
 
-import shutil
+from matplotlib import pyplot as plt
 
-from cvae_tf.config import CVAEConfig
+from cvae_tf.config import SEED, CVAEConfig
+from cvae_tf.data import load_images
 from cvae_tf.training import train
-from cvae_tf.wrong_label import judge_test_images
+from cvae_tf.wrong_label import Relabeller, draw_wrong_labels, judge_test_images
+from train_tf.datasets import BUNDLED
+from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, write_text
+from train_tf.report import save_figure
 from train_tf.run import read_history
 
-# What the seed's notebook shows at its end: nats of training batches, and epochs.
-SEED = {"mnist": (-961.7, 30), "cifar10": (-2668.7, 20)}
-PICTURES = ("wrong_labels", "all_labels")
+DISCRETIZED_EPOCHS = {"mnist": 8, "cifar10": 15}
 
 
-def forms(config):
-    """Title to options of each VAE that is compared, on one set."""
+def forms(config, dataset):
+    """Title to options of each VAE that is compared on a set."""
     return {
         "compact": {},
         "compact, label for the encoder alone": {
             "decoder_label": False,
             "epochs": config.plain_epochs,
+        },
+        "compact, discretised logistic likelihood": {
+            "likelihood": "discretized_logistic",
+            "epochs": DISCRETIZED_EPOCHS[dataset],
         },
         "the seed's form: ResNet18, label for the encoder alone": {
             "network": "resnet18",
@@ -41,8 +47,8 @@ def compare(config):
     Raises:
         InputError: as `cvae_tf.train`.
     """
-    for dataset in config.dataset:
-        for title, options in forms(config).items():
+    for dataset in config.dataset if config.train else ():
+        for title, options in forms(config, dataset).items():
             own = CVAEConfig(
                 dataset=dataset,
                 data_dir=config.data_dir,
@@ -61,9 +67,6 @@ def compare(config):
                     judges=config.runs_dir / "judges",
                 )
             )
-            for picture in PICTURES:
-                place = config.out / f"{own.name}_{picture}.png"
-                shutil.copyfile(folder / f"{picture}.png", place)
             write_json(
                 config.out / f"{own.name}.json",
                 {
@@ -73,20 +76,102 @@ def compare(config):
                     "scores": read_json(folder / "scores.json"),
                 },
             )
-    return report(config.out)
+    return report(config.out, config.saved_models_dir)
 
 
-def report(folder):
-    """Write cvaes.md, of the JSON files of `compare`; gives its text."""
-    text = as_markdown(read_trained(folder))
+def report(folder, saved_models_dir):
+    """Write tables and pictures of what was compared before.
+
+    Args:
+        folder: has the JSON files of `compare`, and gets cvaes.md, cvae_curves.png, and
+            for each VAE a folder with pictures of bundled test images under wrong
+            labels.
+        saved_models_dir: has the VAEs; those that it lacks keep their pictures.
+
+    Returns:
+        The text of cvaes.md.
+
+    Raises:
+        InputError: if there are no such files.
+    """
+    trained = read_trained(folder)
+    if not trained:
+        raise InputError(f"Expected results of compare_cvaes.py. Received: {folder}")
+    text = as_markdown(trained)
     write_text(folder / "cvaes.md", text)
+    draw_curves(folder / "cvae_curves.png", trained)
+    for one in trained:
+        name, dataset = one["config"]["name"], one["config"]["dataset"]
+        if (saved_models_dir / name).is_dir():
+            images = load_images(dataset, BUNDLED)
+            draw_wrong_labels(
+                folder / name,
+                Relabeller(saved_models_dir / name),
+                images.test,
+                images.class_names,
+            )
     return text
 
 
 def read_trained(folder):
-    """The JSON files of `compare` in a folder, a list of dicts."""
-    files = sorted(folder.glob("cvae_*_gaussian*.json"))
-    return [one for one in map(read_json, files) if "scores" in one]
+    """The JSON files of `compare` in a folder, a list of dicts: a set's together, the
+    Gaussian likelihood first, and of these those that explain images best."""
+    found = [read_json(file) for file in folder.glob("cvae_*.json")]
+    return sorted(
+        (one for one in found if "scores" in one),
+        key=lambda one: (
+            list(SEED).index(one["config"]["dataset"]),
+            one["config"]["likelihood"] != "gaussian",
+            one["test"]["negative_elbo"],
+        ),
+    )
+
+
+def draw_curves(path, trained):
+    """-ELBO of the validation images over the epochs: a panel a set.
+
+    Args:
+        path: the picture to write.
+        trained: as `read_trained` gives it; only the Gaussian likelihood is drawn.
+    """
+    figure, axes = plt.subplots(
+        1, len(SEED), figsize=(4.6 * len(SEED), 3.6), layout="constrained"
+    )
+    styles = ("-", "--", ":")
+    for axis, (dataset, (nats, epochs)) in zip(axes, SEED.items(), strict=True):
+        rows = [
+            one
+            for one in trained
+            if one["config"]["dataset"] == dataset
+            and one["config"]["likelihood"] == "gaussian"
+        ]
+        for one, style in zip(rows, styles, strict=False):
+            axis.plot(
+                [row["epoch"] for row in one["history"]],
+                [row["val_negative_elbo"] for row in one["history"]],
+                style,
+                marker="o",
+                markersize=3,
+                color="black",
+                label=one["title"].replace(": ", ":\n").replace(", ", ",\n", 1),
+            )
+        axis.axhline(nats, color="darkorange", linewidth=1)
+        axis.annotate(
+            f"the seed's notebook after {epochs} epochs",
+            (0.98, nats),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+        )
+        axis.set(title=dataset, xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        if rows:
+            axis.legend(fontsize=7)
+    axes[0].set_ylabel("-ELBO of validation images, nats")
+    save_figure(figure, path)
 
 
 def as_markdown(trained):
@@ -94,11 +179,11 @@ def as_markdown(trained):
     lines = [
         "# Conditional VAEs compared",
         "",
-        "Gaussian likelihood of one shared scale; figures of the test images, nats "
-        "each. Obedience is how often a judge, a classifier of real images, reads a "
-        "picture as the wrong label that was sent; style is the least of the "
-        "correlations with the image's own; leakage is how often a classifier reads "
-        "the label from the style (chance 10 %).",
+        "Figures of the test images, nats each; Gaussian likelihood of one shared "
+        "scale where no other is named. Obedience is how often a judge, a classifier "
+        "of real images, reads a picture as the wrong label that was sent; style is "
+        "the least of the correlations with the image's own; leakage is how often a "
+        "classifier reads the label from the style (chance 10 %).",
         "",
         "    python scripts/compare_cvaes.py",
     ]

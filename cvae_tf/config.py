@@ -14,6 +14,8 @@ SUITED = {
 OF_COMPACT = ("detail_latents", "width", "obedience")
 EPOCHS = {"mnist": 8, "cifar10": 10}
 STEPS = {"compact": (100, 2e-3), "resnet18": (32, 1e-4)}  # batch, learning rate
+# What the seed's notebook shows at its end: nats of training batches, and epochs.
+SEED = {"mnist": (-961.7, 30), "cifar10": (-2668.7, 20)}
 BALANCE = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
 # What a search may choose from.
 SPACE = {
@@ -154,6 +156,9 @@ class CompareCVAEsConfig:
 
     dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
     """On which images."""
+
+    train: bool = True
+    """Without, tables and pictures are made of what was trained before."""
 
     plain_epochs: int = 2
     """Epochs of the compact network whose decoder does not see the label."""

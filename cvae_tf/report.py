@@ -5,6 +5,7 @@ from matplotlib import pyplot as plt
 from tensorboard.plugins import projector
 
 from train_tf.files import write_text, written_beside
+from train_tf.report import save_figure
 
 
 def tile(pictures, zoom=1):
@@ -73,7 +74,7 @@ def draw_stacked(path, images, pictures, titles):
                 axis.set_title(
                     titles[number] if shown is pictures else "", fontsize=6.5
                 )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_sheet(path, images, pictures, class_names):
@@ -99,7 +100,7 @@ def draw_sheet(path, images, pictures, class_names):
             if row == 0:
                 axis.set_title(title, fontsize=8)
     figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.4 / (0.95 * rows + 0.4), 0.04, 0.04)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_pairs(path, images, reconstructions, samples, class_names):
@@ -126,7 +127,7 @@ def draw_pairs(path, images, reconstructions, samples, class_names):
             if column == 0:
                 axis.set_ylabel(title, fontsize=8)
     figure.subplots_adjust(0.04, 0.01, 0.99, 1 - 0.4 / (0.95 * rows + 0.4), 0.04, 0.04)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _show(axis, picture):
@@ -134,9 +135,3 @@ def _show(axis, picture):
         axis.imshow(picture[..., 0], cmap="gray", vmin=0, vmax=1)
     else:
         axis.imshow(picture)
-
-
-def _save(figure, path):
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=110)
-    plt.close(figure)

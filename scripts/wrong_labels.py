@@ -12,7 +12,7 @@ from train_tf.errors import InputError
 class WrongLabelsConfig:
     """Draw what a VAE makes of images sent with a wrong label, and have it judged."""
 
-    model: Path
+    model: Path = Path("saved_models/cvae_mnist_compact_gaussian")
     """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
 
     count: int = 25

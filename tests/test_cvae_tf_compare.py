@@ -36,13 +36,13 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     assert columns == {14}
 
 
-def test_forms_are_three_trainings_with_names_of_their_own():
-    configs = [
-        CVAEConfig(**options) for options in forms(CompareCVAEsConfig()).values()
-    ]
+def test_forms_are_trainings_with_names_of_their_own():
+    options = forms(CompareCVAEsConfig(), "mnist").values()
+    configs = [CVAEConfig(**one) for one in options]
     assert [config.name for config in configs] == [
         "cvae_mnist_compact_gaussian",
         "cvae_mnist_compact_gaussian_no_decoder_label",
+        "cvae_mnist_compact_discretized_logistic",
         "cvae_mnist_resnet18_gaussian_no_decoder_label",
     ]
-    assert (configs[2].batch_size, configs[2].learning_rate) == (32, 1e-4)
+    assert (configs[3].batch_size, configs[3].learning_rate) == (32, 1e-4)

@@ -44,9 +44,14 @@ def draw_curves(path, history, figures, best_epoch):
         axis.set(title=title, xlabel="epoch")
         axis.grid(alpha=0.3)
     axes[0, 0].legend(["training", "validation", f"best epoch ({best_epoch})"])
+    save_figure(picture, path)
+
+
+def save_figure(figure, path):
+    """Write a matplotlib figure as a picture, whole or not at all, and close it."""
     with written_beside(path) as beside:
-        picture.savefig(beside, dpi=110)
-    plt.close(picture)
+        figure.savefig(beside, dpi=110)
+    plt.close(figure)
 
 
 def draw_trials(path, rows, options, figure):
@@ -91,9 +96,7 @@ def draw_trials(path, rows, options, figure):
     picture.supxlabel(
         "%: how much of the trials' differences goes with the option", fontsize="small"
     )
-    with written_beside(path) as beside:
-        picture.savefig(beside, dpi=110)
-    plt.close(picture)
+    save_figure(picture, path)
 
 
 def share_explained(groups, figures):

@@ -6,7 +6,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from train_tf import export
-from train_tf.files import read_json, write_json, write_text, written_beside
+from train_tf.datasets import BUNDLED
+from train_tf.errors import InputError
+from train_tf.files import read_json, write_json, write_text
+from train_tf.report import save_figure
 from train_tf.run import read_history
 from unet_tf import data
 from unet_tf.config import UNetConfig
@@ -45,8 +48,7 @@ def compare(config):
     """Train what is not trained yet, look at it, and report.
 
     Args:
-        config: has `grid`, `seeds`, `epochs`, `data_dir`, `runs_dir`,
-            `saved_models_dir` and `out`, the folder of the report.
+        config: a `unet_tf.config.CompareUNetsConfig`.
 
     Returns:
         The report, as text.
@@ -54,7 +56,8 @@ def compare(config):
     Raises:
         InputError: as `unet_tf.train`.
     """
-    for seed, parts in itertools.product(config.seeds, GRID if config.grid else PAIRS):
+    wanted = itertools.product(config.seeds, GRID if config.grid else PAIRS)
+    for seed, parts in wanted if config.train else ():
         own = UNetConfig(
             *parts,
             epochs=config.epochs,
@@ -74,29 +77,35 @@ def compare(config):
                 **look_at(results["saved_model"], load_photographs(own)),
             },
         )
-    return report(config.out, config.saved_models_dir, config.data_dir)
+    return report(config.out, config.saved_models_dir)
 
 
-def report(folder, saved_models_dir, data_dir=None):
+def report(folder, saved_models_dir):
     """Write tables and pictures of what was compared before.
 
     Args:
         folder: has the JSON files of `compare`, and gets unets.md, unets.png,
-            unet_curves.png and unet_close_up.png.
-        saved_models_dir: has the networks of seed 0.
-        data_dir: as in `train_tf.datasets.find_dataset`.
+            unet_curves.png and unet_close_up.png; the photographs are bundled ones.
+        saved_models_dir: has the networks of the first seed.
 
     Returns:
         The text of unets.md.
+
+    Raises:
+        InputError: if there are no such files or networks.
     """
     trained = read_trained(folder)
+    if not trained:
+        raise InputError(f"Expected results of compare_unets.py. Received: {folder}")
     text = as_markdown(trained)
     write_text(folder / "unets.md", text)
     draw_curves(folder / "unet_curves.png", trained)
-    test = load_photographs(UNetConfig(data_dir=data_dir)).test
+    test = load_photographs(UNetConfig(data_dir=BUNDLED)).test
     some = data.Part(*(array[:SHOWN] for array in test))
     probabilities = {
-        parts: probabilities_of(saved_models_dir / name_of(parts, 0), some.photos)
+        parts: probabilities_of(
+            saved_models_dir / trained[parts][0]["config"]["name"], some.photos
+        )
         for parts in PAIRS
         if parts in trained
     }
@@ -350,7 +359,7 @@ def draw_photographs(path, test, probabilities):
         axis.set_title(title.replace(", ", ",\n", 1), fontsize=9)
     patches = [plt.Rectangle((0, 0), 1, 1, color=np.array(c) / 255) for c in colours]
     figure.legend(patches, names, loc="outside lower center", ncols=len(names))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_curves(path, trained):
@@ -380,7 +389,7 @@ def draw_curves(path, trained):
     axes[0, 0].legend(["training", "validation"], fontsize=8)
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("mean IoU", fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_close_up(path, test, probabilities, side=40):
@@ -414,10 +423,4 @@ def draw_close_up(path, test, probabilities, side=40):
         axis.set_ylabel(title.replace(", ", ",\n", 1), fontsize=8)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-    _save(figure, path)
-
-
-def _save(figure, path):
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=110)
-    plt.close(figure)
+    save_figure(figure, path)

@@ -132,6 +132,9 @@ class CompareUNetsConfig:
     grid: bool = False
     """All eight of down, up, and BCE or Dice."""
 
+    train: bool = True
+    """Without, tables and pictures are made of what was trained before."""
+
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each network is trained once with each."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from train_tf.files import written_beside
+from train_tf.report import save_figure
 from unet_tf.masks import IGNORE
 from unet_tf.metrics import segmentation_figures
 
@@ -107,9 +107,7 @@ def draw_predictions(path, photos, truth, predicted, class_names, colours):
         plt.Rectangle((0, 0), 1, 1, color=np.array(colour) / 255) for colour in colours
     ]
     figure.legend(patches, class_names, loc="outside lower center", ncols=8)
-    with written_beside(path) as beside:
-        figure.savefig(beside, dpi=110)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def table(rows, class_names):
