@@ -14,7 +14,7 @@ def serve_ours(name, task):
     """Train on one repeated batch of noise."""
     import numpy as np
     import tensorflow as tf
-    from turns import serve
+    from turns import serve, steps_of
 
     from train_tf.cost import multiplications
 
@@ -26,8 +26,7 @@ def serve_ours(name, task):
     if name == "ours resnet18" and task["precision"] == "float32":
         _keep(model, images[:2], labels[:2], task["weights"])
 
-    def train(steps):
-        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
+    train = steps_of(model, batches)
 
     networks = [model.encoder, model.decoder]
     serve(

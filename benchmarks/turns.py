@@ -66,6 +66,26 @@ def serve(work, **about):
         )
 
 
+def steps_of(model, batches):
+    """A function that trains a Keras model for some steps, as `fit` with callbacks does.
+
+    That is with a look at the loss after each. `fit` itself is left out: it is called
+    once for a training, and here it would be for each turn.
+
+    Args:
+        model: a compiled `keras.Model`.
+        batches: an endless `tf.data.Dataset`.
+    """
+    model.make_train_function()
+    endless = iter(batches)
+
+    def train(steps):
+        for _ in range(steps):
+            float(model.train_function(endless)["loss"])
+
+    return train
+
+
 def compare(contenders, rounds, times):
     """Let contenders take turns.
 

@@ -14,7 +14,7 @@ def serve_keras(name, task):
     import numpy as np
     import tensorflow as tf
     from article_unet import build_article_unet
-    from turns import serve
+    from turns import serve, steps_of
 
     from train_tf import devices
     from train_tf.cost import multiplications
@@ -45,8 +45,7 @@ def serve_keras(name, task):
         np.savez(task["weights"], *weights, image=images[0], logits=answer[0])
     batches = tf.data.Dataset.from_tensors((images, masks)).cache().repeat()
 
-    def train(steps):
-        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
+    train = steps_of(model, batches)
 
     serve(train, multiplications=multiplications(model))
 
