@@ -14,7 +14,13 @@ from train_tf import command_line
 from train_tf.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[1]
-FIGURES = ("accuracy", "mean_iou", "iou_pet", "iou_background", "iou_outline", "dice")
+FIGURES = {
+    "accuracy": "accuracy",
+    "mean_iou": "mean IoU",
+    "iou_pet": "pet",
+    "iou_background": "background",
+    "iou_outline": "outline",
+}
 RUNTIMES = {  # as export_model.py calls them, and bench_inference.py
     "SavedModel": "SavedModel",
     "onnx": "ONNX Runtime, float32",
@@ -83,15 +89,16 @@ def _unets(results):
     from unet_tf.compare import PAIRS, read_trained, title_of
 
     trained = read_trained(results)
-    yield from _head("network", *(name.replace("iou_", "IoU ") for name in FIGURES))
+    yield from _head("network", *FIGURES.values(), "Dice")
     for parts in PAIRS:
         of_seeds = [one["figures"] for one in trained[parts]]
-        means = (statistics.mean(one[name] for one in of_seeds) for name in FIGURES)
+        names = (*FIGURES, "dice")
+        means = (statistics.mean(one[name] for one in of_seeds) for name in names)
         yield _row(title_of(parts), *(f"{mean:.3f}" for mean in means))
     default, article = trained[PAIRS[-1]], _read(results, "article_unet")
     mirrored = {
         name: statistics.mean(one["test, mirrored too"][name] for one in default)
-        for name in FIGURES[:-1]
+        for name in FIGURES
     }
     others = {
         "the last, averaged with the mirrored photograph": mirrored,
@@ -103,7 +110,7 @@ def _unets(results):
         ],
     }
     for title, figures in others.items():
-        yield _row(title, *(f"{figures[name]:.3f}" for name in FIGURES[:-1]), "")
+        yield _row(title, *(f"{figures[name]:.3f}" for name in FIGURES), "")
 
 
 def _vaes(results):

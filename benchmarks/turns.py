@@ -67,10 +67,10 @@ def serve(work, **about):
 
 
 def steps_of(model, batches):
-    """A function that trains a Keras model for some steps, as `fit` with callbacks does.
+    """A function that trains a Keras model for some steps.
 
-    That is with a look at the loss after each. `fit` itself is left out: it is called
-    once for a training, and here it would be for each turn.
+    It does what `fit` does in each, callbacks looking at the loss. `fit` itself is left
+    out: it is called once for a training, and here it would be for each turn.
 
     Args:
         model: a compiled `keras.Model`.

@@ -9,7 +9,14 @@ from PIL import Image
 
 from cvae_tf.data import load_images, scaled
 from cvae_tf.judge import accuracy_of, find_judge
-from cvae_tf.wrong_label import Relabeller, draw_wrong_labels, leakage, score
+from cvae_tf.wrong_label import (
+    Relabeller,
+    draw_own_image,
+    draw_wrong_labels,
+    leakage,
+    prepare_own,
+    score,
+)
 from train_tf.errors import InputError
 
 
@@ -136,3 +143,20 @@ def test_judge_with_a_strangers_code_is_refused(images, tmp_path):
     with pytest.raises(InputError, match="unsafe"):
         find_judge("mnist", images, tmp_path)
     assert not Path("ran").exists()
+
+
+def test_own_picture_is_drawn_under_every_label(trained_cvae, tmp_path):
+    Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
+    model = trained_cvae[1]["saved_model"]
+    told = draw_own_image(model, tmp_path / "mine.png", None, tmp_path / "out")
+    assert told == f"Picture: {tmp_path}/out/mine_all_labels.png"
+    assert (tmp_path / "out" / "mine_all_labels.png").exists()
+    with pytest.raises(InputError, match="--label from 0 to 9.* Received: 10"):
+        draw_own_image(model, tmp_path / "mine.png", "10", tmp_path / "out")
+
+
+@pytest.mark.parametrize("size", [50, 64, 333])
+def test_own_picture_in_colour_stays_in_the_range(size):
+    picture = prepare_own(np.full((size, size, 3), 255, "uint8"), (32, 32, 3))
+    assert picture.shape == (32, 32, 3) and picture.max() == 1
+    assert picture.min() > 0.999

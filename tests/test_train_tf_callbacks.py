@@ -1,11 +1,11 @@
 """What TensorBoard gets: rising steps, pictures, the graph, the options."""
 
 import dataclasses
+import shutil
 from collections import defaultdict
 
 import pytest
 import tensorflow as tf
-from conftest import tiny_config
 
 from unet_tf.training import train
 
@@ -22,11 +22,13 @@ def events(folder):
 
 
 @pytest.fixture(scope="module")
-def resumed_folder(tmp_path_factory):
-    """TensorBoard's folder of a run of one epoch that was extended to three."""
-    config = tiny_config(tmp_path_factory.mktemp("resumed"))
-    train(dataclasses.replace(config, epochs=1))
-    train(dataclasses.replace(config, epochs=3, resume=True))
+def resumed_folder(tmp_path_factory, trained):
+    """TensorBoard's folder of a run of two epochs that was extended to three."""
+    folder = tmp_path_factory.mktemp("resumed")
+    places = {"runs_dir": folder, "saved_models_dir": folder / "saved_models"}
+    config = dataclasses.replace(trained[0], epochs=3, resume=True, **places)
+    shutil.copytree(trained[0].run_folder, config.run_folder)
+    train(config)
     return config.run_folder / "tensorboard"
 
 
