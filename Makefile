@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: train test test-all results lint clean
+.PHONY: train test test-all lint clean
 
 train: $(INSTALLED)  ## train a UNet on the bundled photographs; options in ARGS
 	$(BIN)/python scripts/train_unet.py --down strided --up upsample --loss dice $(ARGS)
@@ -13,11 +13,6 @@ test: $(INSTALLED)  ## the fast tests
 
 test-all: $(INSTALLED)  ## the slow tests too
 	$(BIN)/pytest -m "slow or not slow"
-
-results: $(INSTALLED)  ## the README's tables and pictures, from results/ and saved_models/
-	$(BIN)/python scripts/compare_unets.py --no-train
-	$(BIN)/python scripts/compare_cvaes.py --no-train
-	$(BIN)/python benchmarks/readme_tables.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
