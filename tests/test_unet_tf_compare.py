@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from train_tf.errors import InputError
 from train_tf.files import write_json
 from unet_tf import compare
 from unet_tf.compare import FIGURES, GRID, PAIRS
@@ -46,6 +47,15 @@ def folder(tmp_path):
 def test_pairs_of_the_assignment_are_part_of_the_grid():
     assert len(set(GRID)) == 8 and set(PAIRS) <= set(GRID)
     assert compare.name_of(PAIRS[3], 0) == "unet_strided_upsample_dice"
+
+
+def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
+    one = trained(PAIRS[0], 0, 0.6, [0.5])
+    del one["figures"]
+    write_json(tmp_path / f"{one['config']['name']}.json", one)
+    assert compare.read_trained(tmp_path) == {}
+    with pytest.raises(InputError, match="Expected results of compare_unets.py"):
+        compare.report(tmp_path, tmp_path)
 
 
 def test_report_has_means_over_seeds_and_differences(folder):

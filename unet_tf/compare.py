@@ -122,6 +122,7 @@ def read_trained(folder):
         name = name_of(parts, 0)
         files = [folder / f"{name}.json", *folder.glob(f"{name}_seed*.json")]
         of_seeds = [read_json(file) for file in files if file.exists()]
+        of_seeds = [one for one in of_seeds if "figures" in one]  # not train_unet.py's
         if of_seeds:
             found[parts] = sorted(of_seeds, key=lambda one: one["config"]["seed"])
     return found
