@@ -97,6 +97,19 @@ def test_lost_worker_is_named(answering, message, said, monkeypatch):
     assert str(lost.value).startswith(said) and "--resume" in str(lost.value)
 
 
+def test_own_trouble_of_a_worker_is_not_told_as_a_lost_one(monkeypatch):
+    class Strategy:
+        cluster_resolver = Resolver()
+
+    error = tf.errors.ResourceExhaustedError(None, None, "out of memory")
+    monkeypatch.setattr(cluster, "silent", lambda others: [])
+    with pytest.raises(tf.errors.ResourceExhaustedError), cluster.watched(Strategy()):
+        raise error
+    monkeypatch.setattr(cluster, "silent", lambda others: [1])
+    with pytest.raises(WorkerLost), cluster.watched(Strategy()):
+        raise error
+
+
 def test_error_of_a_lone_training_is_its_own():
     strategy = tf.distribute.get_strategy()
     with pytest.raises(tf.errors.UnavailableError), cluster.watched(strategy):
