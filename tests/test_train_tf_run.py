@@ -320,3 +320,17 @@ def test_checkpoints_go_by_their_number(tmp_path):
         for _ in range(3):
             task.run.save(task.model, figures, (1.0, 2.0))
     assert Task(tmp_path, epochs=10_001, resume=True).run.epochs_done == 10_001
+
+
+@pytest.mark.parametrize("part", ["history", "seconds"])
+def test_state_with_another_figure_is_noticed(part, tmp_path, capsys):
+    run = Task(tmp_path).train().run
+    file = run.folder / f"checkpoints/epoch-{run.epochs_done:04d}/state.json"
+    state = json.loads(file.read_text())
+    if part == "history":
+        state["history"][0]["loss"] += 1
+    else:
+        state["seconds"][0][0] += 1
+    file.write_text(json.dumps(state))
+    assert Task(tmp_path, resume=True).run.epochs_done == run.epochs_done - 1
+    assert f"epoch {run.epochs_done} is damaged" in capsys.readouterr().out
