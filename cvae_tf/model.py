@@ -280,5 +280,7 @@ class CVAE(keras.Model):
 
 def _call(network, inputs, labels, training):
     """A network that may do without labels."""
-    inputs, wants_labels = tf.cast(inputs, tf.float32), len(network.inputs) == 2
-    return network([inputs, labels] if wants_labels else inputs, training=training)
+    inputs = tf.cast(inputs, tf.float32)
+    if len(network.inputs) == 2:  # Keras takes no mixture of tensors and arrays
+        inputs = [inputs, tf.cast(labels, tf.int32)]
+    return network(inputs, training=training)

@@ -54,6 +54,16 @@ def test_elbo_is_distortion_plus_beta_times_rate():
     np.testing.assert_allclose(terms["bits_per_dim"], bits, rtol=1e-6)
 
 
+def test_arrays_are_encoded_and_decoded_as_tensors_are():
+    model, (images, labels) = small(), batch()
+    mean, log_var = model.encode(images, labels)
+    assert mean.shape == log_var.shape == (6, 2)
+    same, _ = model.encode(tf.constant(images), tf.constant(labels))
+    np.testing.assert_array_equal(mean, same)
+    outputs = model.decode(np.asarray(mean), labels)
+    np.testing.assert_array_equal(outputs, model.decode(mean, tf.constant(labels)))
+
+
 def test_rate_is_that_of_the_encoder_in_nats():
     # Mean (1, 0) and (0, 2), log variance (0, 0) and (-ln 4, 0): 0.5 and 2.3181 nats.
     model, zero = small(), 50.0  # what a log variance is bounded to 0 of
