@@ -1,15 +1,12 @@
 """Training speed of the VAEs beside the seed's design in PyTorch; see --help.
 
-First all train on one repeated batch of noise: that `--network resnet18` is the seed's
-network is checked by their answers under the same weights. Then the compact network
-trains on real images until it reaches the seed's own last figure on held-out ones, and
-the seed's design, in PyTorch, as far as it gets in `--patience` times as long.
+All train on one repeated batch of noise. That `--network resnet18` is the seed's
+network is checked by their answers under the same weights.
 """
 
 import dataclasses
 import itertools
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +23,7 @@ class BenchCVAEConfig:
     """Let our VAEs and the seed's design in PyTorch train in turns."""
 
     dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
-    """Images of which size, and what the seed's figure is reached on."""
+    """Images of which size."""
 
     precision: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
     """Precisions; those that the processor has no instructions for are left out."""
@@ -36,9 +33,6 @@ class BenchCVAEConfig:
 
     steps: int = 4
     """Training steps a turn."""
-
-    patience: float = 10.0
-    """How many times as long as ours the seed's design gets; 0 leaves this out."""
 
     out: Path = Path("results/bench_cvae.json")
     """Where the figures go."""
@@ -53,7 +47,7 @@ def main(config):
     from train_tf.report import provenance
 
     peaks = peaks_of(config.precision)
-    rows, races = [], []
+    rows = []
     for dataset, precision in itertools.product(config.dataset, peaks):
         with tempfile.TemporaryDirectory() as folder:
             task = {
@@ -89,38 +83,8 @@ def main(config):
                 work = 3 * about[name]["multiplications"] * rate
                 rows[-1]["share_of_most"] = round(work / peaks[precision], 3)
             print(_line(rows[-1]), flush=True)
-    for dataset in config.dataset if config.patience else ():
-        races.append(_race(dataset, list(peaks)[-1], config.patience))
     about = {**provenance("torch"), "multiplications_per_second": peaks}
-    write_json(config.out, {**about, "rows": rows, "races": races})
-
-
-def _race(dataset, precision, patience):
-    """How long each takes to the seed's figure."""
-
-    def run(name, steps, seconds):
-        task = {
-            "dataset": dataset,
-            "precision": precision,
-            "steps": steps,
-            "patience": seconds,
-        }
-        command = [sys.executable, str(PROGRAM), "reach", name, json.dumps(task)]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        return json.loads(answer.stdout.splitlines()[-1])
-
-    ours = run("ours compact", 10, 3600)
-    theirs = run("torch eager", 100, patience * ours["seconds"])
-    print(
-        f"{dataset}: ours reached the seed's figure in {ours['seconds']:.0f} s; its "
-        f"design, {'in' if theirs['reached'] else 'not in'} {theirs['seconds']:.0f} s"
-    )
-    return {
-        "dataset": dataset,
-        "precision": precision,
-        "ours compact": ours,
-        "torch eager": theirs,
-    }
+    write_json(config.out, {**about, "rows": rows})
 
 
 def _line(row):

@@ -16,6 +16,7 @@ def serve_ours(name, task):
     import tensorflow as tf
     from turns import serve, steps_of
 
+    from cvae_tf.training import parameters_of
     from train_tf.cost import multiplications
 
     model, config, shape = _ours(name, task)
@@ -32,7 +33,7 @@ def serve_ours(name, task):
     serve(
         train,
         batch_size=config.batch_size,
-        parameters=model.count_params(),
+        parameters=parameters_of(model),
         multiplications=sum(map(multiplications, networks)),
     )
 

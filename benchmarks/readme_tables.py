@@ -210,11 +210,44 @@ def _speed_of_unets(results):
         yield _row(f"{filters}, {down}, {up}, {precision}", *cells)
 
 
+def _speed_of_vaes(results):
+    """The VAEs' training beside the seed's design, and the time to its figure."""
+    from cvae_tf.config import SEED
+
+    rows = _read(results, "bench_cvae")["rows"]
+    races = {dataset: _read(results, f"race_cvae_{dataset}") for dataset in SEED}
+    contenders = list(dict.fromkeys(row["contender"] for row in rows))
+    yield from _head("images, precision", *contenders, "to the seed's -ELBO")
+    for dataset, precision in dict.fromkeys(
+        (row["dataset"], row["precision"]) for row in rows
+    ):
+        speeds = {
+            row["contender"]: row["images_per_second"]
+            for row in rows
+            if (row["dataset"], row["precision"]) == (dataset, precision)
+        }
+        race = races[dataset]
+        told = _race(race) if race["precision"] == precision else ""
+        cells = (f"{speeds[name]:.0f}" for name in contenders)
+        yield _row(f"{dataset}, {precision}", *cells, told)
+
+
+def _race(race):
+    ours, theirs = race["ours compact"], race["torch eager"]
+    nats = theirs["curve"][-1][1]
+    end = "" if theirs["reached"] else f", where it is at {nats:.0f}"
+    return (
+        f"ours compact {ours['seconds']:.0f} s; the seed's design in PyTorch "
+        f"{'' if theirs['reached'] else 'not in '}{theirs['seconds']:.0f} s{end}"
+    )
+
+
 TABLES = {
     "unets": _unets,
     "vaes": _vaes,
     "runtimes": _runtimes,
     "speed_of_unets": _speed_of_unets,
+    "speed_of_vaes": _speed_of_vaes,
 }
 
 
