@@ -64,8 +64,24 @@ def test_report_has_means_over_seeds_and_differences(folder):
     # One of four photographs is better by a tenth; in some resamples it is left out.
     assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
     assert "| Dice for BCE, 2 pairs | +0.0000 ± 0.0000 | +0.0350 ± 0.0071 |" in text
+    assert "- Dice for BCE, 2 pairs: raises mean IoU in each." in text
     assert "strided" not in text
-    assert "| 1,234 | 5.60 G | 20.0 | 7.0 |" in text
+    assert "| 2 | 1,234 | 5.60 G | 20.0 | 7.0 |" in text
+
+
+def test_only_what_has_the_same_seed_is_compared(folder):
+    one = trained(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])  # a third seed of the second
+    write_json(folder / f"{one['config']['name']}.json", one)
+    text = compare.as_markdown(compare.read_trained(folder))
+    assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
+    assert "| Dice for BCE, 2 pairs |" in text
+
+
+def test_change_that_goes_either_way_is_told_as_such(folder):
+    one = trained(PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6])  # below the first's 0.62
+    write_json(folder / f"{one['config']['name']}.json", one)
+    text = compare.as_markdown(compare.read_trained(folder))
+    assert "- Dice for BCE, 2 pairs: no figure goes the same way in all." in text
 
 
 def test_curves_are_drawn(folder):

@@ -31,6 +31,13 @@ GRID = tuple(itertools.product(*CHANGES))
 BATCH = 32
 BINS = 15  # of confidence, for the calibration error
 RESAMPLES = 2000  # of the test photographs, for the uncertainty of a difference
+CLOSE_UP = (
+    "The pet's probability around bits of its outline, enlarged, to look for a "
+    "checkerboard in:",
+    "",
+    "![The pet's probability, enlarged, of each network](unet_close_up.png)",
+    "",
+)
 FIGURES = {
     "accuracy": "accuracy",
     "mean_iou": "mean IoU",
@@ -242,16 +249,17 @@ def as_markdown(trained):
         trained: as `read_trained` gives it.
     """
     first, *others = trained
-    images, seeds = trained[first][0]["images"], len(trained[first])
+    images = trained[first][0]["images"]
     lines = [
         "# UNets compared",
         "",
         f"The pets at 128 x 128: {images['train']} photographs for training, "
         f"{images['validation']} for choosing the epoch, {images['test']} of the test "
-        f"part, on which all figures stand. Mean and standard deviation over {seeds} "
+        "part, on which all figures stand. Mean and standard deviation over the "
         "seeds. Small pets are the smallest third; the calibration error is how far a "
         "pixel's confidence is from being right; the checkerboard is how much "
-        "neighbours differ as the fields of a chessboard do.",
+        "neighbours differ as the fields of a chessboard do; multiplications are those "
+        "of one picture's forward pass.",
         "",
         "    python scripts/compare_unets.py",
         "",
@@ -264,14 +272,17 @@ def as_markdown(trained):
         "",
     ]
     for parts in others:
-        same = [x for x in trained[first] if _seed(x) in map(_seed, trained[parts])]
-        mean, least, most = difference(same, trained[parts])
+        same = zip(*_pairs(trained[first], trained[parts]), strict=True)
+        mean, least, most = difference(*same)
         lines.append(f"- {title_of(parts)}: {mean:+.4f} ({least:+.4f} to {most:+.4f})")
-    return "\n".join([*lines, "", *_effects(trained)]).rstrip() + "\n"
+    return "\n".join([*lines, "", *_effects(trained), *CLOSE_UP])
 
 
-def _seed(one):
-    return one["config"]["seed"]
+def _pairs(one, other):
+    """What stands in two lists of dicts with the same seed."""
+    of_seed = {x["config"]["seed"]: x for x in other}
+    seeds = [(x, of_seed.get(x["config"]["seed"])) for x in one]
+    return [(x, y) for x, y in seeds if y is not None]
 
 
 def _spread(values, sign=""):
@@ -288,45 +299,62 @@ def _table(trained):
 
 
 def _costs(trained):
-    yield "| network | weights | multiplications a picture | images/s | minutes |"
-    yield "|---|---|---|---|---|"
+    yield "| network | seeds | weights | multiplications | images/s | minutes |"
+    yield "|---|---|---|---|---|---|"
     for parts, of_seeds in trained.items():
         one = of_seeds[0]
         speed = np.mean([x["images_per_second"] for x in of_seeds])
         minutes = np.mean([x["minutes"] for x in of_seeds])
         yield (
-            f"| {title_of(parts)} | {one['parameters']:,} | "
+            f"| {title_of(parts)} | {len(of_seeds)} | {one['parameters']:,} | "
             f"{one['multiplications'] / 1e9:.2f} G | {speed:.1f} | {minutes:.1f} |"
         )
 
 
 def _effects(trained):
     """What a change of one part alone makes, wherever both networks were trained."""
-    rows = []
+    changes = {}
     for place, (before, after) in enumerate(CHANGES):
         pairs = [
-            (one, other)
+            pair
             for parts in trained
             if parts[place] == before
-            for other_parts in [(*parts[:place], after, *parts[place + 1 :])]
-            for one in trained[parts]
-            for other in trained.get(other_parts, ())
-            if _seed(one) == _seed(other)
+            for pair in _pairs(
+                trained[parts],
+                trained.get((*parts[:place], after, *parts[place + 1 :]), ()),
+            )
         ]
         if pairs:
-            changes = (
-                [other["figures"][name] - one["figures"][name] for one, other in pairs]
-                for name in FIGURES
-            )
-            cells = " | ".join(_spread(change, "+") for change in changes)
             title = f"{title_of((after,))} for {title_of((before,))}"
-            rows.append(f"| {title}, {len(pairs)} pairs | {cells} |")
-    if rows:
+            changes[f"{title}, {len(pairs)} pairs"] = {
+                name: [y["figures"][name] - x["figures"][name] for x, y in pairs]
+                for name in FIGURES
+            }
+    if changes:
         yield "What one part alone changes, mean and standard deviation over the pairs:"
         yield ""
         yield f"| change | {' | '.join(FIGURES.values())} |"
         yield "|---" * (len(FIGURES) + 1) + "|"
-        yield from rows
+        for title, of_figures in changes.items():
+            cells = " | ".join(_spread(change, "+") for change in of_figures.values())
+            yield f"| {title} | {cells} |"
+        yield ""
+        yield from (f"- {title}: {_told(x)}." for title, x in changes.items())
+        yield ""
+
+
+def _told(changes):
+    """In words, what goes the same way in every pair, of figure to its changes."""
+    ways = {
+        "raises": [name for name, x in changes.items() if min(x) > 0],
+        "lowers": [name for name, x in changes.items() if max(x) < 0],
+    }
+    told = [
+        f"{way} {', '.join(FIGURES[name] for name in names)} in each"
+        for way, names in ways.items()
+        if names
+    ]
+    return "; ".join(told) or "no figure goes the same way in all"
 
 
 def draw_photographs(path, test, probabilities):
