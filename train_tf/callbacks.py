@@ -61,7 +61,7 @@ class TensorBoard(keras.callbacks.Callback):
         folder: where the event files go.
         name: what the run is called in the table of options.
         options: name to number, text or bool of what may differ between runs.
-        metric: the validation figure that the table of options shows.
+        metrics: the validation figures that the table of options shows.
         inputs: `tf.TensorSpec`s of what the model is called with, for the graph.
         pictures: function from a model to name and pictures, (count, height, width,
             channels), in [0, 1] or uint8; called after each epoch.
@@ -69,9 +69,9 @@ class TensorBoard(keras.callbacks.Callback):
             called after each epoch.
     """
 
-    def __init__(self, folder, name, options, metric, inputs, pictures, spreads=None):
+    def __init__(self, folder, name, options, metrics, inputs, pictures, spreads=None):
         super().__init__()
-        self.name, self.options, self.metric = name, options, metric
+        self.name, self.options, self.metrics = name, options, metrics
         self.inputs, self.pictures = inputs, pictures
         self.spreads = spreads or (lambda model: {})
         self.training = tf.summary.create_file_writer(str(folder / "train"))
@@ -82,7 +82,8 @@ class TensorBoard(keras.callbacks.Callback):
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in self.options],
                 metrics=[
-                    hparams.Metric(f"figures/{self.metric}", display_name=self.metric)
+                    hparams.Metric(f"figures/{metric}", display_name=metric)
+                    for metric in self.metrics
                 ],
             )
             hparams.hparams(self.options, trial_id=self.name)

@@ -215,14 +215,15 @@ def _report(task, model, run, started):
 
 
 def _watchers(task, run, own):
-    config = task.config
+    config, looked_at = task.config, dict.fromkeys([task.monitor, *task.shown])
+    metrics = [x.removeprefix("val_") for x in looked_at if x.startswith("val_")]
     return [
         Progress(run.epochs_done, config.epochs, task.steps, task.shown),
         TensorBoard(
             run.folder / "tensorboard",
             config.name,
             task.compared,
-            task.monitor.removeprefix("val_"),
+            metrics,
             task.inputs,
             lambda model: task.pictures(own.of(model)),
             lambda model: task.spreads(own.of(model)),
