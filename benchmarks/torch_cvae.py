@@ -28,8 +28,8 @@ class Block(nn.Module):
     def forward(self, x):
         change = F.relu(self.a_norm(self.a(x)))
         if self.size and tuple(x.shape[2:]) != self.size:
-            change = F.interpolate(change, self.size)
-            x = F.interpolate(x, self.size)
+            change = F.interpolate(change, self.size, mode="nearest-exact")
+            x = F.interpolate(x, self.size, mode="nearest-exact")
         change = self.b_norm(self.b(change))
         if hasattr(self, "short"):
             x = self.short_norm(self.short(x))
@@ -88,7 +88,7 @@ class Decoder(nn.Module):
 
     def forward(self, latents):
         x = self.dense(latents).view(-1, 4, 4, 512).permute(0, 3, 1, 2)
-        x = F.interpolate(x, self.first)
+        x = F.interpolate(x, self.first, mode="nearest-exact")
         for name in self.blocks:
             x = getattr(self, name)(x)
         return self.pixels(x)
