@@ -195,7 +195,8 @@ def _runtimes(results):
 
 def _speed_of_unets(results):
     """The UNet's training beside the peers'."""
-    rows = _read(results, "bench_unet")["rows"]
+    names = ("bench_unet", "bench_unet_32")
+    rows = [row for name in names for row in _read(results, name)["rows"]]
     contenders = list(dict.fromkeys(row["contender"] for row in rows))
     yield from _head("filters, blocks, precision", *contenders)
     tasks = ("filters", "down", "up", "precision")
