@@ -1,5 +1,9 @@
 """The pipeline: order and draws follow from seed and epoch alone."""
 
+import subprocess
+import sys
+import textwrap
+
 import keras
 import numpy as np
 import pytest
@@ -137,3 +141,25 @@ def test_replicas_augment_as_one():
             whole, augment(layers, images[own], masks[own], draws), strict=True
         ):
             np.testing.assert_allclose(one[own], other, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_holds_the_examples_once_beside_those_given():
+    code = """
+        import resource
+
+        import numpy as np
+
+        from train_tf.pipeline import training_batches
+
+        photos = np.ones((4000, 300, 300, 3), "uint8")  # about 1 GiB
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        batches = training_batches((photos,), 16, lambda x, draws: (x,), range(9), 0)
+        for _, _ in zip(range(20), batches):
+            pass
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print((after - before) * 1024 / photos.nbytes)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 1 < float(answer.stdout) < 2.5  # TensorFlow copies by way of a second copy

@@ -79,8 +79,7 @@ def evaluation_batches(arrays, batch_size, prepare, replicas=ALONE):
 
     arrays = tuple(map(tf.constant, arrays))
     order = tf.range(len(arrays[0]))
-    batches = _shares(arrays, order, batch_size, batch, replicas)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return _prefetched(_shares(arrays, order, batch_size, batch, replicas))
 
 
 def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
@@ -124,7 +123,7 @@ def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
         return _shares(arrays, order, batch_size, batch, replicas)
 
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
-    return numbers.flat_map(batches_of).prefetch(tf.data.AUTOTUNE)
+    return _prefetched(numbers.flat_map(batches_of))
 
 
 def augment(layers, images, masks, draws):
@@ -174,3 +173,10 @@ def _shares(arrays, order, batch_size, batch, replicas):
 
     numbers = tf.data.Dataset.range(steps * len(replicas.here), output_type=tf.int32)
     return numbers.map(share, tf.data.AUTOTUNE)
+
+
+def _prefetched(batches):
+    options = tf.data.Options()
+    # TensorFlow's rewriting of a pipeline copies all arrays, and finds nothing to do.
+    options.experimental_optimization.apply_default_optimizations = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
