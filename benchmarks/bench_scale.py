@@ -126,7 +126,8 @@ def _step(image_size, filters, batch_size, steps):
     return {
         "seconds": _median_seconds(lambda: model.train_function(batches), steps),
         "work": 3 * batch_size * multiplications(model),
-        "bytes": int(4 * batch_size * features),
+        # A copy of all features, and of all weights three: gradient and momentum.
+        "bytes": int(4 * (batch_size * features + 3 * model.count_params())),
     }
 
 

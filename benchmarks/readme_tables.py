@@ -21,6 +21,7 @@ FIGURES = {
     "iou_background": "background",
     "iou_outline": "outline",
 }
+PEERS = ("torch eager", "torch compile")
 RUNTIMES = {  # as export_model.py calls them, and bench_inference.py
     "SavedModel": "SavedModel",
     "onnx": "ONNX Runtime, float32",
@@ -194,21 +195,17 @@ def _runtimes(results):
 
 
 def _speed_of_unets(results):
-    """The UNet's training beside the peers'."""
+    """The UNet's training beside PyTorch's: a row for each network."""
     names = ("bench_unet", "bench_unet_32")
     rows = [row for name in names for row in _read(results, name)["rows"]]
-    contenders = list(dict.fromkeys(row["contender"] for row in rows))
-    yield from _head("filters, blocks, precision", *contenders)
-    tasks = ("filters", "down", "up", "precision")
-    for task in dict.fromkeys(tuple(row[x] for x in tasks) for row in rows):
-        speeds = {
-            row["contender"]: row["images_per_second"]
-            for row in rows
-            if tuple(row[x] for x in tasks) == task
-        }
-        filters, down, up, precision = task
-        cells = (f"{speeds[name]:.1f}" for name in contenders)
-        yield _row(f"{filters}, {down}, {up}, {precision}", *cells)
+    keys = ("filters", "down", "up", "precision", "contender")
+    speeds = {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
+    precisions = ("float32", "bfloat16")
+    columns = [(x, name) for x in precisions for name in ("ours", *PEERS)]
+    yield from _head("filters, blocks", *(f"{name}, {x}" for x, name in columns))
+    for network in dict.fromkeys(speed[:3] for speed in speeds):
+        cells = (f"{speeds[(*network, *column)]:.1f}" for column in columns)
+        yield _row(", ".join(map(str, network)), *cells)
 
 
 def _speed_of_vaes(results):
@@ -216,31 +213,28 @@ def _speed_of_vaes(results):
     from cvae_tf.config import SEED
 
     rows = _read(results, "bench_cvae")["rows"]
+    keys = ("dataset", "precision", "contender")
+    speeds = {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
     races = {dataset: _read(results, f"race_cvae_{dataset}") for dataset in SEED}
-    contenders = list(dict.fromkeys(row["contender"] for row in rows))
-    yield from _head("images, precision", *contenders, "to the seed's -ELBO")
-    for dataset, precision in dict.fromkeys(
-        (row["dataset"], row["precision"]) for row in rows
-    ):
-        speeds = {
-            row["contender"]: row["images_per_second"]
-            for row in rows
-            if (row["dataset"], row["precision"]) == (dataset, precision)
-        }
+    contenders = ("ours compact", "ours resnet18", *PEERS)
+    ends = ("seconds to the seed's -ELBO", "torch eager's in ten times as long")
+    yield from _head("images, precision", *contenders, *ends)
+    for dataset, precision in dict.fromkeys(speed[:2] for speed in speeds):
+        cells = (f"{speeds[dataset, precision, name]:.0f}" for name in contenders)
         race = races[dataset]
-        told = _race(race) if race["precision"] == precision else ""
-        cells = (f"{speeds[name]:.0f}" for name in contenders)
-        yield _row(f"{dataset}, {precision}", *cells, told)
+        ends = (
+            _ends(race, SEED[dataset][0])
+            if race["precision"] == precision
+            else ("", "")
+        )
+        yield _row(f"{dataset}, {precision}", *cells, *ends)
 
 
-def _race(race):
+def _ends(race, nats):
+    """How long ours took to the seed's figure, and where the peer was later."""
     ours, theirs = race["ours compact"], race["torch eager"]
-    nats = theirs["curve"][-1][1]
-    end = "" if theirs["reached"] else f", where it is at {nats:.0f}"
-    return (
-        f"ours compact {ours['seconds']:.0f} s; the seed's design in PyTorch "
-        f"{'' if theirs['reached'] else 'not in '}{theirs['seconds']:.0f} s{end}"
-    )
+    yield f"{ours['seconds']:.0f}"
+    yield f"{theirs['curve'][-1][1]:.0f} (the seed's: {nats:.0f})"
 
 
 TABLES = {
