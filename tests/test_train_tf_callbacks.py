@@ -6,7 +6,6 @@ from collections import defaultdict
 
 import pytest
 import tensorflow as tf
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from unet_tf.training import train
 
@@ -67,13 +66,7 @@ def test_graph_and_options_are_there(resumed_folder):
     assert "_hparams_/session_start_info" in found
 
 
-def test_table_of_options_has_the_figures_that_the_screen_has(resumed_folder):
-    shown = [
-        HParamsPluginData.FromString(value.metadata.plugin_data.content).experiment
-        for file in sorted((resumed_folder / "validation").glob("events*"))
-        for event in tf.compat.v1.train.summary_iterator(str(file))
-        for value in event.summary.value
-        if value.tag == "_hparams_/experiment"
-    ]
-    tags = [metric.name.tag for metric in shown[-1].metric_infos]
-    assert tags == ["figures/mean_iou", "figures/loss", "figures/accuracy"]
+def test_table_of_options_is_left_to_tensorboard(resumed_folder):
+    # It would show the figures of one run's list alone, also of runs of another kind.
+    found, _ = events(resumed_folder / "validation")
+    assert "_hparams_/experiment" not in found

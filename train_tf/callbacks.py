@@ -61,7 +61,6 @@ class TensorBoard(keras.callbacks.Callback):
         folder: where the event files go.
         name: what the run is called in the table of options.
         options: name to number, text or bool of what may differ between runs.
-        metrics: the validation figures that the table of options shows.
         inputs: `tf.TensorSpec`s of what the model is called with, for the graph.
         pictures: function from a model to name and pictures, (count, height, width,
             channels), in [0, 1] or uint8; called after each epoch.
@@ -69,9 +68,9 @@ class TensorBoard(keras.callbacks.Callback):
             called after each epoch.
     """
 
-    def __init__(self, folder, name, options, metrics, inputs, pictures, spreads=None):
+    def __init__(self, folder, name, options, inputs, pictures, spreads=None):
         super().__init__()
-        self.name, self.options, self.metrics = name, options, metrics
+        self.name, self.options = name, options
         self.inputs, self.pictures = inputs, pictures
         self.spreads = spreads or (lambda model: {})
         self.training = tf.summary.create_file_writer(str(folder / "train"))
@@ -79,13 +78,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         with self.validation.as_default():
-            hparams.hparams_config(
-                hparams=[hparams.HParam(name) for name in self.options],
-                metrics=[
-                    hparams.Metric(f"figures/{metric}", display_name=metric)
-                    for metric in self.metrics
-                ],
-            )
+            # No list of options and figures: TensorBoard takes that of one run for all
+            # that it shows, and finds them by itself, those that differ first.
             hparams.hparams(self.options, trial_id=self.name)
         self.graph_is_written = False
 

@@ -215,15 +215,13 @@ def _report(task, model, run, started):
 
 
 def _watchers(task, run, own):
-    config, looked_at = task.config, dict.fromkeys([task.monitor, *task.shown])
-    metrics = [x.removeprefix("val_") for x in looked_at if x.startswith("val_")]
+    config = task.config
     return [
         Progress(run.epochs_done, config.epochs, task.steps, task.shown),
         TensorBoard(
             run.folder / "tensorboard",
             config.name,
             task.compared,
-            metrics,
             task.inputs,
             lambda model: task.pictures(own.of(model)),
             lambda model: task.spreads(own.of(model)),
