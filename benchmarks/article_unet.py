@@ -40,7 +40,7 @@ def build_article_unet(filters, classes=3, size=128):
     import keras
     from keras import layers
 
-    def pair(x, channels, dropout=0.0):
+    def pair(x, channels):
         for _ in range(2):
             x = layers.Conv2D(
                 channels,
@@ -49,7 +49,7 @@ def build_article_unet(filters, classes=3, size=128):
                 activation="relu",
                 kernel_initializer="he_normal",
             )(x)
-        return layers.Dropout(dropout)(x) if dropout else x
+        return x
 
     image = keras.Input((size, size, 3))
     x, skips = image, []
@@ -76,6 +76,7 @@ def main(config):
     import keras
     import numpy as np
 
+    from train_tf.datasets import BUNDLED
     from train_tf.files import write_json
     from train_tf.report import provenance
     from unet_tf import data
@@ -85,7 +86,7 @@ def main(config):
 
     keras.utils.set_random_seed(config.seed)
     photographs = data.load_photographs(
-        UNetConfig(seed=config.seed, data_dir=config.data_dir)
+        UNetConfig(seed=config.seed, data_dir=config.data_dir or BUNDLED)
     )
     names = photographs.class_names
     model = build_article_unet(config.filters, len(names))

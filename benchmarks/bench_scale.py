@@ -10,8 +10,7 @@ from pathlib import Path
 
 from train_tf import command_line
 
-SIZE, FILTERS, BATCH = 128, 16, 8  # of a step, where another is swept
-PHOTOGRAPHS = 128  # pixels a side, where their number is swept
+SIZE, FILTERS, BATCH = 128, 16, 8  # where another is swept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +46,7 @@ def main(config):
     sweeps = {}
     for swept in ("image_size", "filters", "batch_size", "photographs"):
         rows = []
-        for value in getattr(config, swept):
+        for value in sorted(getattr(config, swept)):
             if swept == "photographs":
                 row = _measure("input", {"photographs": value}, config.steps)
             else:
@@ -69,6 +68,8 @@ def _steepness(rows):
     """
     import math
 
+    if len(rows) < 2:
+        return {}
     small, large = rows[-2:]
 
     def exponent(of, over):
@@ -138,10 +139,9 @@ def _input(photographs, steps):
     from unet_tf import data
     from unet_tf.config import UNetConfig
 
-    size = PHOTOGRAPHS
-    photos = np.zeros((photographs, size, size, 3), "uint8")
+    photos = np.zeros((photographs, SIZE, SIZE, 3), "uint8")
     photos[:] = np.random.default_rng(0).integers(0, 255, photos.shape[1:], "uint8")
-    masks = np.zeros((photographs, size, size, 1), "uint8")
+    masks = np.zeros((photographs, SIZE, SIZE, 1), "uint8")
     names = np.arange(photographs).astype(str)
     part = data.Part(photos, masks, names)
     parts = data.Photographs(part, part, part, ("a", "b"), ((0, 0, 0),) * 2)

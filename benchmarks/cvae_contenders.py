@@ -229,11 +229,12 @@ def _reach_torch(name, task):
 
     def look():
         model.eval()
-        parts = [slice(at, at + 100) for at in range(0, LOOKS, 100)]
+        count = min(LOOKS, len(images.validation.labels))
+        parts = [slice(at, min(at + 100, count)) for at in range(0, count, 100)]
         with torch.no_grad():
-            nats = [model(*batch(images.validation, part)).mean() for part in parts]
+            nats = [model(*batch(images.validation, part)).sum() for part in parts]
         model.train()
-        return sum(nats) / len(nats)
+        return sum(nats) / count
 
     return train, look
 

@@ -39,7 +39,7 @@ def find_judge(dataset, images, folder=JUDGES):
     """
     count = images.counts["train"]
     place = Path(folder) / f"{dataset}-{count}"
-    if not (place / "accuracy.json").exists():
+    if not place.exists():
         print(f"Training the judge of {dataset} on {count:,} real images")
         judge = train_judge(images, *SIZES[dataset])
         accuracy = accuracy_of(judge, images.test)

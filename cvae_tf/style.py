@@ -2,8 +2,6 @@
 
 import numpy as np
 
-LEAST = 20  # pictures of a pair of labels, for a correlation to mean something
-
 
 def of_strokes(pictures):
     """Ink, slant and width of strokes, light on dark.
@@ -62,8 +60,8 @@ def of_colours(pictures):
 def correlations(before, after, labels, sent):
     """How much of each style survives a change of label.
 
-    Taken within each pair of true and sent label, so that a 1 that becomes an 8 is not
-    blamed for its ink, and averaged over the pairs of at least 20 pictures.
+    Correlations of what is left when each pair of true and sent label has lost its
+    mean, so that a 1 that becomes an 8 is not blamed for its ink.
 
     Args:
         before, after: name to (count,), as `of_strokes` gives them.
@@ -72,23 +70,19 @@ def correlations(before, after, labels, sent):
     Returns:
         Name to a number in [-1, 1].
     """
-    pairs = [
-        (labels == true) & (sent == asked)
-        for true in np.unique(labels)
-        for asked in np.unique(sent)
-        if true != asked
-    ]
-    pairs = [pair for pair in pairs if pair.sum() >= LEAST] or [labels != sent]
+    _, pairs = np.unique(np.stack([labels, sent]), axis=1, return_inverse=True)
+    sizes = np.bincount(pairs)
+
+    def within(values):
+        return values - (np.bincount(pairs, values) / sizes)[pairs]
+
     return {
-        name: float(
-            np.mean([_correlation(before[name][p], after[name][p]) for p in pairs])
-        )
-        for name in before
+        name: _correlation(within(before[name]), within(after[name])) for name in before
     }
 
 
 def sharpness(pictures):
-    """Root mean square of the step from a pixel to its neighbour, in [0, 1]."""
+    """Root mean square of the steps from a pixel to the next ones, down and across."""
     down, across = np.diff(pictures, axis=1), np.diff(pictures, axis=2)
     return float(np.sqrt((down**2).mean() + (across**2).mean()))
 
@@ -97,7 +91,7 @@ def _correlation(one, other):
     """Pearson's; 0 where one of them does not vary."""
     if one.std() < 1e-9 or other.std() < 1e-9:
         return 0.0
-    return np.corrcoef(one, other)[0, 1]
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def _mean(weighted, total):

@@ -156,6 +156,8 @@ def prepare_own(picture, image_shape):
     grey = picture.mean(-1)
     if np.median(grey) > 0.5:
         grey = 1 - grey
+    grey = np.maximum(grey - np.median(grey), 0)  # of grey paper, too, nothing is left
+    grey /= max(grey.max(), 0.1)
     rows, columns = (np.flatnonzero((grey > 0.3).any(axis)) for axis in (1, 0))
     if len(rows):
         grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -54,6 +54,17 @@ def test_correlation_is_taken_within_pairs_of_labels():
     assert correlations(before, after, labels, sent)["ink"] == pytest.approx(-1)
 
 
+def test_few_pictures_of_many_pairs_of_labels_count_together():
+    # Two of each of 90 pairs: by itself, a pair tells nothing.
+    pairs = [(a, b) for a in range(10) for b in range(10) if a != b] * 2
+    labels, sent = np.array(pairs).T
+    lot = np.random.default_rng(0)
+    style, noise = lot.normal(size=180), lot.normal(size=180)
+    before, after = {"ink": style + 9 * labels}, {"ink": style + noise + 9 * sent}
+    found = correlations(before, after, labels, sent)["ink"]
+    assert found == pytest.approx(1 / np.sqrt(2), abs=0.1)
+
+
 def test_style_that_does_not_vary_has_no_correlation():
     labels, sent = np.zeros(20, int), np.ones(20, int)
     before, after = {"ink": np.arange(20.0)}, {"ink": np.ones(20)}

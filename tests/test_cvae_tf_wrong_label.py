@@ -155,6 +155,21 @@ def test_own_picture_is_drawn_under_every_label(trained_cvae, tmp_path):
         draw_own_image(model, tmp_path / "mine.png", "10", tmp_path / "out")
 
 
+@pytest.mark.parametrize("paper", [255, 160])
+def test_own_digit_is_cut_to_its_strokes_whatever_its_paper(paper):
+    photo = np.full((100, 80, 3), paper, "uint8")
+    photo[30:70, 40:48] = 20  # a one
+    picture = prepare_own(photo, (28, 28, 1))[..., 0]
+    assert picture.shape == (28, 28) and picture.max() == pytest.approx(1)
+    assert np.flatnonzero(picture.max(1) > 0.3).tolist() == list(range(4, 24))
+    assert np.flatnonzero(picture.max(0) > 0.3).tolist() == [12, 13, 14, 15]
+    assert picture[:, :11].max() == picture[:, 17:].max() == 0
+
+
+def test_own_picture_without_strokes_is_empty():
+    assert prepare_own(np.full((50, 40, 3), 160, "uint8"), (28, 28, 1)).max() == 0
+
+
 @pytest.mark.parametrize("size", [50, 64, 333])
 def test_own_picture_in_colour_stays_in_the_range(size):
     picture = prepare_own(np.full((size, size, 3), 255, "uint8"), (32, 32, 3))

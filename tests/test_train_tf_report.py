@@ -42,9 +42,19 @@ def test_share_of_the_differences_that_groups_explain():
     groups = np.array([0, 0, 1, 1])
     assert share_explained(groups, np.array([1.0, 1.0, 3.0, 3.0])) == 1
     assert share_explained(groups, np.array([1.0, 3.0, 1.0, 3.0])) == 0
-    # Means 1 and 3 about 2, variance 1; the values' own variance about 2 is 2.
-    assert share_explained(groups, np.array([0.0, 2.0, 2.0, 4.0])) == 0.5
+    # Within the groups 4 of squares for 2 degrees of freedom, in all 8 for 3.
+    assert share_explained(groups, np.array([0.0, 2.0, 2.0, 4.0])) == 0.25
     assert share_explained(groups, np.array([2.0, 2.0, 2.0, 2.0])) == 0
+
+
+def test_share_is_not_told_of_groups_of_one():
+    assert np.isnan(share_explained(np.arange(4), np.array([1.0, 5.0, 2.0, 4.0])))
+
+
+def test_chance_explains_nothing():
+    lot = np.random.default_rng(0)
+    shares = [share_explained(np.arange(8) % 4, lot.random(8)) for _ in range(300)]
+    assert np.mean(shares) < 0.25  # plain eta squared: 0.43
 
 
 def test_provenance_names_no_folder_of_this_machine(monkeypatch):

@@ -120,6 +120,12 @@ def test_search_ends_when_all_there_is_was_tried(tried):
     assert len(tried) == 2
 
 
+def test_few_options_are_all_trained_in_full(tried):
+    run(tune=("sides", "filled"), method="hyperband", trials=30, epochs=9)
+    assert len(tried) == len({(c.sides, c.filled) for c in tried}) > 4
+    assert {config.epochs for config in tried} == {9}
+
+
 @pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
 def test_going_on_asks_for_the_same_runs_and_for_more(method, tried):
     run(method=method, trials=5)

@@ -89,7 +89,8 @@ def draw_trials(path, rows, options, figure):
             axis.margins(x=0.2)
         axis.plot(places, reached, "o", alpha=0.5)
         axis.plot(places[0], reached[0], "o", label="best")
-        axis.set(title=f"{name}\n{share_explained(groups, reached):.0%}")
+        share = share_explained(groups, reached)
+        axis.set(title=name if np.isnan(share) else f"{name}\n{share:.0%}")
         axis.grid(alpha=0.3)
     axes[0, 0].legend()
     picture.supylabel(figure, fontsize="small")
@@ -100,18 +101,25 @@ def draw_trials(path, rows, options, figure):
 
 
 def share_explained(groups, figures):
-    """The share of the variance of figures that lies between groups (eta squared).
+    """The share of the variance of figures that groups explain, beyond chance.
+
+    Epsilon squared (Kelley 1935): chance alone gives 0 in the mean.
 
     Args:
         groups: whole numbers, (count,).
         figures: (count,).
 
     Returns:
-        From 0 to 1; 0 where the figures do not differ.
+        From 0 to 1; 0 where the figures do not differ; NaN where no group has two.
     """
     means = {group: figures[groups == group].mean() for group in set(groups)}
-    between = np.var([means[group] for group in groups])
-    return between / np.var(figures) if np.var(figures) else 0.0
+    freedom = len(figures) - len(means)
+    if not freedom:
+        return float("nan")
+    if not np.var(figures):
+        return 0.0
+    rest = figures - np.array([means[group] for group in groups])
+    return max(0.0, 1 - (rest**2).sum() / freedom / np.var(figures, ddof=1))
 
 
 def provenance(*peers):

@@ -2,7 +2,9 @@
 
 runs/<name>/ holds config.json, trials.csv, trials.png, best.json, and a run for each
 trial, named by its options. A search that goes on proposes its trials again and finds
-their runs there: nothing else needs to be kept, and nothing is lost by a kill.
+their runs there: nothing else needs to be kept, and nothing is lost by a kill. Where
+several train at once, what is proposed depends on who ended first, and some runs of
+hyperband and bayesian searches may be left unused.
 
 With keras-tuner's KERASTUNER_TUNER_ID, _ORACLE_IP and _ORACLE_PORT in the environment,
 one process, the chief, proposes, and others train. They need the folder in common.
@@ -11,8 +13,10 @@ one process, the chief, proposes, and others train. They need the folder in comm
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
+import sys
 import tempfile
 import time
 
@@ -76,7 +80,8 @@ def search(config, config_class, task_class, space):
     folder, monitor, mode = config.run_folder, task_class.monitor, task_class.mode
     of_search = {**given, "space": {name: list(x) for name, x in space.items()}}
     of_training = {x: given[x] for x in _names(config_class)}
-    with take(folder, of_search, config.resume, FREE_TO_CHANGE, "search"):
+    lock = take(folder, of_search, config.resume, FREE_TO_CHANGE, "search")
+    try:
         report = TrialReport(folder, of_training, monitor, mode)
 
         def end_trial(trial, of_oracle=oracle.end_trial):
@@ -91,6 +96,8 @@ def search(config, config_class, task_class, space):
         else:
             run_trials()
         return report.finish()
+    finally:
+        lock.release()
 
 
 def own_options(config, space, values):
@@ -140,6 +147,8 @@ class _Tuner(BaseTuner):
             with silent(), heartbeat(self.oracle, trial):
                 return self.train(trial.hyperparameters.values)
         except InputError as error:
+            if _role() == "worker":  # a chief hears only that it failed
+                print(f"Trial skipped: {error}", file=sys.stderr)
             raise FailedTrialError(str(error)) from error
         except Exception as error:
             raise FatalError(str(error)) from error
@@ -187,11 +196,21 @@ def _oracle(config, task_class, space):
         "bayesian": oracles.BayesianOptimizationOracle,
         "random": oracles.RandomSearchOracle,
     }
-    if config.method == "hyperband":
+    method = config.method
+    if method == "hyperband" and _combinations(space) <= config.trials:
+        method = "random"  # halving would end before any of them was trained in full
+    if method == "bayesian":
+        settings["num_initial_points"] = max(3, len(space))
+    if method == "hyperband":
         settings |= {"max_epochs": config.epochs, "hyperband_iterations": ENDLESS}
-    oracle = kinds[config.method](**settings)
+    oracle = kinds[method](**settings)
     oracle.max_trials, oracle.verbose = config.trials, 0
     return oracle
+
+
+def _combinations(space):
+    ranges = [isinstance(values, Between) for values in space.values()]
+    return math.inf if any(ranges) else math.prod(map(len, space.values()))
 
 
 def _role():

@@ -22,7 +22,7 @@ HEARTBEAT_SECONDS = 10
 
 
 def serve(oracle, patience):
-    """Hand out an oracle's trials until all workers were told that it is over.
+    """Hand out an oracle's trials until all workers that came know that it is over.
 
     Args:
         oracle: a `keras_tuner.Oracle`.

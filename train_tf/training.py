@@ -162,7 +162,8 @@ def _carry_out(task, model, run, started):
     _keep(run, task)
     print(f"Run: {run.folder} ({task.parameters_of(model):,} parameters)")
     if run.is_complete and run.results:
-        print(f"It was complete after epoch {run.epochs_done}; --epochs extends it.")
+        extends = "--epochs" if run.epochs_done >= task.config.epochs else "--patience"
+        print(f"It was complete after epoch {run.epochs_done}; {extends} extends it.")
         _tell(task, run)
         return run.results
 

@@ -47,6 +47,8 @@ class TrialReport:
             return
         print(f"Trial {number}: {self.figure} {_short(score)}, {told}", flush=True)
         self.options = list(options)
+        if any(options.items() <= row.items() for row in self.rows):
+            return  # proposed again
         self.rows.append({"trial": number, self.figure: score, **options, "run": run})
         self.rows.sort(key=lambda row: -self.sign * row[self.figure])
         self._write()
