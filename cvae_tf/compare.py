@@ -96,7 +96,9 @@ def report(folder, saved_models_dir):
     """
     trained = read_trained(folder)
     if not trained:
-        raise InputError(f"Expected results of compare_cvaes.py. Received: {folder}")
+        raise InputError(
+            f"Expected results of compare_cvaes.py in {folder}. Found none."
+        )
     text = as_markdown(trained)
     write_text(folder / "cvaes.md", text)
     draw_curves(folder / "cvae_curves.png", trained)

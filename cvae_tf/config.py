@@ -100,9 +100,15 @@ class CVAEConfig(RunConfig, CVAEOptions):
         for option in OF_COMPACT if self.network != "compact" else ():
             if getattr(self, option) is not None:
                 name = option.replace("_", "-")
-                raise InputError(f"--{name} is for --network compact.")
+                raise InputError(
+                    f"Expected --{name} only with --network compact. "
+                    f"Received: --network {self.network}"
+                )
         if not self.decoder_label and self.obedience is not None:
-            raise InputError("--obedience is for a decoder that sees the label.")
+            raise InputError(
+                "Expected --obedience only with a decoder that sees the label. "
+                f"Received: --obedience {self.obedience} --no-decoder-label"
+            )
 
     @property
     def sizes(self):

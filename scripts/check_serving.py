@@ -31,7 +31,9 @@ def main(config):
 
     models = config.models or sorted(config.saved_models_dir.glob("*/"))
     if not models:
-        raise InputError(f"No SavedModels in {config.saved_models_dir}")
+        raise InputError(
+            f"Expected SavedModels in {config.saved_models_dir}. Found none."
+        )
     broken = 0
     for model in models:
         version = newest_version(model)

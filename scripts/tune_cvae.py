@@ -12,7 +12,7 @@ def main(config):
 
     best = search(config, CVAEConfig, SearchedCVAETask, SPACE)
     if best:
-        print(f"Use it:      python scripts/train_cvae.py --config {best}")
+        print(f"Use it:      python scripts/train_cvae.py --config {best} --name tuned")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def main(config):
 
     best = search(config, UNetConfig, UNetTask, SPACE)
     if best:
-        print(f"Use it:      python scripts/train_unet.py --config {best}")
+        print(f"Use it:      python scripts/train_unet.py --config {best} --name tuned")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,14 @@ class WrongLabelsConfig:
         if self.count < 1:
             raise InputError(f"Expected --count of 1 or more. Received: {self.count}")
         if self.label is not None and self.image is None:
-            raise InputError("--label is for an --image of your own.")
+            raise InputError(
+                "Expected --label only with an --image of your own. "
+                f"Received: --label {self.label} alone"
+            )
+        if not 0 <= self.seed < 2**31:
+            raise InputError(
+                f"Expected --seed from 0 to {2**31 - 1}. Received: {self.seed}"
+            )
 
 
 def main(config):

@@ -88,9 +88,11 @@ def test_search_chooses_from_values_that_a_training_takes():
 def test_search_is_for_what_it_can_change():
     with pytest.raises(InputError, match="A search is for --network compact"):
         TuneCVAEConfig(network="resnet18")
-    with pytest.raises(InputError, match="--obedience is for a decoder"):
+    with pytest.raises(InputError, match="--obedience only with a decoder"):
         CVAEConfig(decoder_label=False, obedience=3.0)
-    with pytest.raises(InputError, match="--width is for --network compact"):
+    with pytest.raises(
+        InputError, match="Expected --width only with --network compact"
+    ):
         CVAEConfig(network="resnet18", width=3)
 
 

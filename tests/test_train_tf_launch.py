@@ -86,10 +86,21 @@ def test_only_lost_workers_are_started_again(status, starts, tmp_path, monkeypat
     assert (tmp_path / "starts").read_text() == "xx" * starts
 
 
-@pytest.mark.parametrize("command", [[], ["no-such-program"]])
-def test_command_that_is_none_is_refused(command):
-    with pytest.raises(InputError, match="Expected a command after --"):
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ([], "Expected a command after --. Received none"),
+        (["no-such-program"], "There is no no-such-program"),
+    ],
+)
+def test_command_that_is_none_is_refused(command, said):
+    with pytest.raises(InputError, match=said):
         launch(command, 2)
+
+
+def test_restarts_below_none_are_refused():
+    with pytest.raises(InputError, match="--restarts of 0 or more. Received: -1"):
+        launch(["true"], 2, restarts=-1)
 
 
 @pytest.mark.parametrize("workers", [0, 65])

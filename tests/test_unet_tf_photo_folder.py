@@ -144,5 +144,5 @@ def test_empty_folder_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: no pictures"):
         read(tmp_path / "empty", masks)
-    with pytest.raises(InputError, match="nowhere is not a folder"):
+    with pytest.raises(InputError, match="nowhere does not exist"):
         read(images, tmp_path / "nowhere")

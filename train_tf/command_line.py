@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import os
 import signal
 import sys
@@ -89,7 +90,8 @@ def _parse(config_class, arguments):
     import tyro
 
     def parse(options):
-        return tyro.cli(config_class, description=config_class.__doc__, args=options)
+        told = inspect.cleandoc(config_class.__doc__)
+        return tyro.cli(config_class, description=told, args=options)
 
     naming = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     naming.add_argument("--config")

@@ -55,10 +55,14 @@ def launch(command, workers, restarts=0, places=of_training):
     Raises:
         InputError: if there is no such program.
     """
-    if not command or not shutil.which(command[0]):
-        raise InputError(f"Expected a command after --. Received: {' '.join(command)}")
+    if not command:
+        raise InputError("Expected a command after --. Received none.")
+    if not shutil.which(command[0]):
+        raise InputError(f"Expected a program after --. There is no {command[0]}.")
     if not 1 <= workers <= 64:
         raise InputError(f"Expected --workers from 1 to 64. Received: {workers}")
+    if restarts < 0:
+        raise InputError(f"Expected --restarts of 0 or more. Received: {restarts}")
     for left in range(restarts, -1, -1):
         status = _run_once(command, places(workers), workers)
         # Below 0: ended by a signal.

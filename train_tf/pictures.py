@@ -19,7 +19,8 @@ def picture_files(folder):
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"Expected a folder of pictures. {folder} is not a folder.")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"Expected a folder of pictures. {folder} {what}.")
     endings = Image.registered_extensions()
     return sorted(
         path

@@ -103,7 +103,9 @@ def report(folder, saved_models_dir):
     """
     trained = read_trained(folder)
     if not trained:
-        raise InputError(f"Expected results of compare_unets.py. Received: {folder}")
+        raise InputError(
+            f"Expected results of compare_unets.py in {folder}. Found none."
+        )
     text = as_markdown(trained)
     write_text(folder / "unets.md", text)
     draw_curves(folder / "unet_curves.png", trained)

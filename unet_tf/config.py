@@ -95,15 +95,20 @@ class UNetConfig(RunConfig, UNetOptions):
                 f"16384 at the most. Received: {self.filters} x 2^{self.depth}"
             )
         if (self.images is None) != (self.masks is None):
+            given = "masks" if self.images is None else "images"
             raise InputError(
-                "Expected --images and --masks together. Received one of them."
+                f"Expected --images and --masks together. Received --{given} alone."
             )
         if self.split != "official" and self.images is not None:
             raise InputError(
-                "--split is for the pets; your own photographs go 70:15:15."
+                "Expected --split only with the pets; your own photographs go "
+                f"70:15:15. Received: --split {self.split} and --images {self.images}"
             )
         if self.classes is not None and self.images is None:
-            raise InputError("--classes is for your own --images and --masks.")
+            raise InputError(
+                "Expected --classes only with your own --images and --masks. "
+                f"Received: --classes {self.classes} without them"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
