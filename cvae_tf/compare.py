@@ -194,12 +194,14 @@ def as_markdown(trained):
         if not rows:
             continue
         nats, epochs = SEED[dataset]
-        accuracy = rows[0]["scores"]["judge_accuracy"]
+        counts = " or ".join({f"{one['images']['test']:,}": 0 for one in rows})
+        read = sorted({f"{one['scores']['judge_accuracy']:.1%}" for one in rows})
         lines += [
             "",
             f"## {dataset}",
             "",
-            f"The judge reads {accuracy:.1%} of the real test images right.",
+            f"Of {counts} test images; the judge reads {' or '.join(read)} of the real "
+            "ones right.",
             "",
             "| network | weights | epochs | minutes | -ELBO | distortion | rate | "
             "bits/dim | obedience | still true | style | sharpness | leakage |",

@@ -1,7 +1,13 @@
 """The comparison of VAEs says what was measured of each."""
 
-from cvae_tf.compare import as_markdown, forms
+import pytest
+from PIL import Image
+
+from cvae_tf.compare import as_markdown, forms, read_trained, report
 from cvae_tf.config import CompareCVAEsConfig, CVAEConfig
+from train_tf.errors import InputError
+from train_tf.files import write_json
+from train_tf.run import read_history
 
 SCORES = {
     "judge_accuracy": 0.996,
@@ -18,6 +24,7 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     one = {
         "title": "compact",
         "config": {"dataset": "mnist"},
+        "images": {"train": 57_000, "validation": 3_000, "test": 10_000},
         "parameters": 1_390_000,
         "epochs": 8,
         "minutes": 28.4,
@@ -25,6 +32,7 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
         "scores": SCORES,
     }
     text = as_markdown([one])
+    assert "Of 10,000 test images; " in text
     assert "reads 99.6% of the real" in text
     assert (
         "| compact | 1.39M | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | 99.8% | "
@@ -34,6 +42,26 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     assert "cifar10" not in text
     columns = {row.count("|") for row in text.splitlines() if row.startswith("|")}
     assert columns == {14}
+
+
+def test_report_is_written_from_what_was_trained(trained_cvae, tmp_path):
+    config, results, _ = trained_cvae
+    history = read_history(config.run_folder)
+    one = {"title": "compact", **results, "history": history, "scores": SCORES}
+    write_json(tmp_path / f"{config.name}.json", one)
+    unfinished = {"config": results["config"]}  # of train_cvae.py alone
+    write_json(tmp_path / "cvae_cifar10_compact_gaussian.json", unfinished)
+    assert [x["config"]["name"] for x in read_trained(tmp_path)] == [config.name]
+    text = report(tmp_path, config.saved_models_dir)
+    assert text == (tmp_path / "cvaes.md").read_text()
+    assert f"{results['test']['negative_elbo']:.1f}" in text
+    for name in ("wrong_labels", "all_labels"):
+        with Image.open(tmp_path / config.name / f"{name}.png") as picture:
+            assert picture.width > 300
+    with Image.open(tmp_path / "cvae_curves.png") as picture:
+        assert picture.width > 600
+    with pytest.raises(InputError, match="Expected results of compare_cvaes.py in"):
+        report(tmp_path / config.name, config.saved_models_dir)
 
 
 def test_forms_are_trainings_with_names_of_their_own():

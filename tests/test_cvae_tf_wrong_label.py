@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cvae_tf import report
 from cvae_tf.data import load_images, scaled
 from cvae_tf.judge import accuracy_of, find_judge
 from cvae_tf.wrong_label import (
@@ -87,8 +88,14 @@ def test_leakage_is_the_same_each_time(images):
     )
 
 
-def test_pictures_have_as_many_as_asked_for(images, tmp_path):
+def test_pictures_have_as_many_as_asked_for(images, tmp_path, monkeypatch):
+    stacked, drawn = [], report.draw_stacked
+    monkeypatch.setattr(
+        report, "draw_stacked", lambda *x: stacked.append(x) or drawn(*x)
+    )
     draw_wrong_labels(tmp_path, Deaf(), images.test, images.class_names, count=4)
+    ((_, before, after, titles),) = stacked
+    assert len(before) == len(after) == len(titles) == 4
     for name in ("wrong_labels.png", "all_labels.png"):
         with Image.open(tmp_path / name) as picture:
             assert len(picture.convert("L").getcolors(10**6)) > 20

@@ -8,10 +8,10 @@ from train_tf.errors import InputError
 from train_tf.files import write_json
 from unet_tf import compare
 from unet_tf.compare import FIGURES, GRID, PAIRS
-from unet_tf.data import Part
+from unet_tf.data import Part, load_photographs
 
 
-def trained(parts, seed, mean_iou, ious):
+def written(parts, seed, mean_iou, ious):
     """What `compare` writes of a network."""
     return {
         "config": {"seed": seed, "name": compare.name_of(parts, seed)},
@@ -38,7 +38,7 @@ def folder(tmp_path):
         (second, 0, 0.63, [0.6, 0.6, 0.7, 0.6]),
         (second, 1, 0.66, [0.6, 0.6, 0.8, 0.6]),
     ):
-        one = trained(parts, seed, mean_iou, ious)
+        one = written(parts, seed, mean_iou, ious)
         write_json(tmp_path / f"{one['config']['name']}.json", one)
     write_json(tmp_path / "unet_maxpool_transpose_bce_dice.json", {"another": "loss"})
     return tmp_path
@@ -50,7 +50,7 @@ def test_pairs_of_the_assignment_are_part_of_the_grid():
 
 
 def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
-    one = trained(PAIRS[0], 0, 0.6, [0.5])
+    one = written(PAIRS[0], 0, 0.6, [0.5])
     del one["figures"]
     write_json(tmp_path / f"{one['config']['name']}.json", one)
     assert compare.read_trained(tmp_path) == {}
@@ -70,7 +70,7 @@ def test_report_has_means_over_seeds_and_differences(folder):
 
 
 def test_only_what_has_the_same_seed_is_compared(folder):
-    one = trained(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])  # a third seed of the second
+    one = written(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])  # a third seed of the second
     write_json(folder / f"{one['config']['name']}.json", one)
     text = compare.as_markdown(compare.read_trained(folder))
     assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
@@ -78,7 +78,7 @@ def test_only_what_has_the_same_seed_is_compared(folder):
 
 
 def test_change_that_goes_either_way_is_told_as_such(folder):
-    one = trained(PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6])  # below the first's 0.62
+    one = written(PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6])  # below the first's 0.62
     write_json(folder / f"{one['config']['name']}.json", one)
     text = compare.as_markdown(compare.read_trained(folder))
     assert "- Dice for BCE, 2 pairs: no figure goes the same way in all." in text
@@ -99,6 +99,17 @@ def test_photographs_are_drawn_with_what_networks_make_of_them(tmp_path):
     compare.draw_photographs(tmp_path / "a.png", part, probabilities)
     compare.draw_close_up(tmp_path / "b.png", part, probabilities)
     assert Image.open(tmp_path / "a.png").width > Image.open(tmp_path / "b.png").width
+
+
+def test_saved_model_is_looked_at_as_it_was_tested(trained):
+    config, results, _ = trained
+    looked_at = compare.look_at(results["saved_model"], load_photographs(config))
+    figures, ious = looked_at["figures"], looked_at["ious"]
+    assert FIGURES.keys() <= figures.keys()
+    for name in ("accuracy", "mean_iou", "iou_outline"):
+        assert figures[name] == pytest.approx(results["test"][name], abs=1e-3)
+    assert len(ious) == results["images"]["test"] and 0 < np.mean(ious) < 1
+    assert 0 < figures["calibration_error"] < 1 > figures["dice"] > figures["mean_iou"]
 
 
 def test_mean_dice_by_hand():

@@ -341,7 +341,8 @@ def _effects(trained):
             cells = " | ".join(_spread(change, "+") for change in of_figures.values())
             yield f"| {title} | {cells} |"
         yield ""
-        yield from (f"- {title}: {_told(x)}." for title, x in changes.items())
+        several = {x: y for x, y in changes.items() if len(y["accuracy"]) > 1}
+        yield from (f"- {title}: {_told(x)}." for title, x in several.items())
         yield ""
 
 
