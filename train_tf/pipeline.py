@@ -79,7 +79,8 @@ def evaluation_batches(arrays, batch_size, prepare, replicas=ALONE):
 
     arrays = tuple(map(tf.constant, arrays))
     order = tf.range(len(arrays[0]))
-    return _prefetched(_shares(arrays, order, batch_size, batch, replicas))
+    batches = _shares(arrays, order, batch_size, batch, replicas)
+    return _prefetched(batches, replicas)
 
 
 def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
@@ -123,7 +124,7 @@ def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
         return _shares(arrays, order, batch_size, batch, replicas)
 
     numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
-    return _prefetched(numbers.flat_map(batches_of))
+    return _prefetched(numbers.flat_map(batches_of), replicas)
 
 
 def augment(layers, images, masks, draws):
@@ -175,8 +176,10 @@ def _shares(arrays, order, batch_size, batch, replicas):
     return numbers.map(share, tf.data.AUTOTUNE)
 
 
-def _prefetched(batches):
+def _prefetched(batches, replicas):
     options = tf.data.Options()
-    # TensorFlow's rewriting of a pipeline copies all arrays, and finds nothing to do.
-    options.experimental_optimization.apply_default_optimizations = False
+    # TensorFlow's rewriting of a pipeline copies all arrays, and finds nothing to do
+    # where nothing is distributed.
+    alone = replicas.count == 1
+    options.experimental_optimization.apply_default_optimizations = not alone
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
