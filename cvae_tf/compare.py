@@ -194,14 +194,14 @@ def as_markdown(trained):
         if not rows:
             continue
         nats, epochs = SEED[dataset]
-        counts = " or ".join({f"{one['images']['test']:,}": 0 for one in rows})
+        counts = sorted({f"{one['images']['test']:,}" for one in rows})
         read = sorted({f"{one['scores']['judge_accuracy']:.1%}" for one in rows})
         lines += [
             "",
             f"## {dataset}",
             "",
-            f"Of {counts} test images; the judge reads {' or '.join(read)} of the real "
-            "ones right.",
+            f"Of {' or '.join(counts)} test images; the judge reads "
+            f"{' or '.join(read)} of the real ones right.",
             "",
             "| network | weights | epochs | minutes | -ELBO | distortion | rate | "
             "bits/dim | obedience | still true | style | sharpness | leakage |",

@@ -128,11 +128,11 @@ def test_judge_is_trained_once_and_kept(images, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.count("Training the judge") == 1
 
 
-def test_damaged_judge_is_named(images, tmp_path):
+@pytest.mark.parametrize("left", ["judge.keras", "accuracy.json"])
+def test_damaged_judge_is_named(left, images, tmp_path):
     place = tmp_path / f"mnist-{images.counts['train']}"
     place.mkdir()
-    (place / "accuracy.json").write_text('{"accuracy": 0.99}')
-    (place / "judge.keras").write_bytes(b"no model")
+    (place / left).write_text('{"accuracy": 0.99}')
     with pytest.raises(InputError, match=f"judge in {place} is damaged: delete"):
         find_judge("mnist", images, tmp_path)
 

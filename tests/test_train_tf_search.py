@@ -126,6 +126,31 @@ def test_few_options_are_all_trained_in_full(tried):
     assert {config.epochs for config in tried} == {9}
 
 
+def test_trial_that_is_proposed_again_counts_once(tmp_path):
+    report = trials.TrialReport(tmp_path, {}, "val_beauty", "max")
+    for epochs in (2, 6, 6):
+        report.add("a1b2", {"sides": 3, "epochs": epochs}, 0.5, None)
+    assert [row["epochs"] for row in report.rows] == [2, 6]
+
+
+def test_worker_tells_why_a_trial_failed(tried, monkeypatch, capsys):
+    def too_large(config, task_class):
+        raise InputError("Expected a smaller batch.")
+
+    monkeypatch.setattr(module, "best_figure", too_large)
+    monkeypatch.setattr(module, "_role", lambda: "worker")
+    assert run(trials=2) is None
+    told = capsys.readouterr().err
+    assert told.count("Trial skipped: Expected a smaller batch.") == 2
+
+
+def test_folder_is_free_when_the_search_is_over(tried, monkeypatch):
+    locks, take = [], module.take
+    monkeypatch.setattr(module, "take", lambda *x: locks.append(take(*x)) or locks[-1])
+    run()
+    assert [lock.is_locked for lock in locks] == [False]
+
+
 @pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
 def test_going_on_asks_for_the_same_runs_and_for_more(method, tried):
     run(method=method, trials=5)

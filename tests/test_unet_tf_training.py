@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -132,6 +133,20 @@ def test_resumed_run_keeps_the_precision_that_it_began_with(tiny, monkeypatch):
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
     kept = json.loads((config.run_folder / "precision.json").read_text())
     assert kept == {"precision": "bfloat16"}
+
+
+@pytest.mark.parametrize(("done", "advice"), [(9, "--epochs"), (4, "--patience")])
+def test_complete_run_says_what_extends_it(done, advice, monkeypatch, capsys):
+    results = {"test": 1}
+    run = SimpleNamespace(
+        is_complete=True, results=results, folder="", epochs_done=done
+    )
+    config = SimpleNamespace(epochs=9)
+    task = SimpleNamespace(config=config, parameters_of=lambda model: 0)
+    monkeypatch.setattr(training, "_keep", lambda *_: None)
+    monkeypatch.setattr(training, "_tell", lambda *_: None)
+    assert training._carry_out(task, None, run, 0) == results
+    assert f"after epoch {done}; {advice} extends it" in capsys.readouterr().out
 
 
 def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):

@@ -282,9 +282,11 @@ def as_markdown(trained):
 
 def _pairs(one, other):
     """What stands in two lists of dicts with the same seed."""
-    of_seed = {x["config"]["seed"]: x for x in other}
-    seeds = [(x, of_seed.get(x["config"]["seed"])) for x in one]
-    return [(x, y) for x, y in seeds if y is not None]
+    return [(x, y) for x in one for y in other if _seed(x) == _seed(y)]
+
+
+def _seed(one):
+    return one["config"]["seed"]
 
 
 def _spread(values, sign=""):
