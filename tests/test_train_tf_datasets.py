@@ -102,10 +102,15 @@ def test_parts_are_drawn_by_seed_and_share_nothing():
     assert (parts["test"] != other["test"]).any()
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 1, 5])
 def test_part_that_would_be_empty_is_refused(count):
-    with pytest.raises(InputError, match=f"{count} examples are too few"):
+    with pytest.raises(
+        InputError,
+        match=f"{count} examples are too few. Expected 6 or more, so that each of "
+        "validation, train has one",
+    ):
         draw_parts(count, {"validation": 0.1}, seed=0)
+    assert len(draw_parts(6, {"validation": 0.1}, seed=0)["validation"]) == 1
 
 
 @pytest.mark.parametrize("how", ["cut short", "a bit flipped", "a record too few"])

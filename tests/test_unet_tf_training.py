@@ -161,7 +161,7 @@ def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):
     saved = json.loads((run_folder / "config.json").read_text())
     saved.update(images=str(images), masks=str(masks))
     (run_folder / "config.json").write_text(json.dumps(saved))
-    with pytest.raises(InputError, match="other data than now"):
+    with pytest.raises(InputError, match="other data than now: its train"):
         train(
             dataclasses.replace(
                 config,

@@ -1,5 +1,6 @@
 """Where data comes from: sets prepared for TensorFlow Datasets (TFDS)."""
 
+import itertools
 import os
 import socket
 from pathlib import Path
@@ -110,22 +111,26 @@ def draw_parts(count, shares, seed):
         Name to sorted example numbers; "train" has what no part drew.
 
     Raises:
-        InputError: if a part would be empty.
+        InputError: if a part would be empty; says how many examples are needed.
     """
+    fewest = next(n for n in itertools.count(1) if all(_sizes(n, shares).values()))
+    if count < fewest:
+        raise InputError(
+            f"{count} examples are too few. Expected {fewest} or more, so that each of "
+            f"{', '.join(_sizes(0, shares))} has one."
+        )
     order = np.random.default_rng(seed).permutation(count)
     parts, start = {}, 0
-    for name, share in shares.items():
-        stop = start + round(count * share)
-        parts[name] = np.sort(order[start:stop])
-        start = stop
-    parts["train"] = np.sort(order[start:])
-    for name, numbers in parts.items():
-        if not len(numbers):
-            raise InputError(
-                f"{count} examples are too few: the part '{name}' would be empty. "
-                "Expected enough for one example in each part."
-            )
+    for name, size in _sizes(count, shares).items():
+        parts[name] = np.sort(order[start : start + size])
+        start += size
     return parts
+
+
+def _sizes(count, shares):
+    """Name to the number of examples of each part that `draw_parts` makes."""
+    sizes = {name: round(count * share) for name, share in shares.items()}
+    return sizes | {"train": count - sum(sizes.values())}
 
 
 def read_arrays(dataset, builder):

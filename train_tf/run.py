@@ -138,10 +138,13 @@ class Run:
         file = self.folder / name
         if not self.is_chief:
             return
-        if file.exists() and read_json(file) != content:
+        kept = read_json(file) if file.exists() else content
+        if kept != content:
+            names = [x for x in content if kept.get(x) != content[x]]
             raise InputError(
-                f"The run was started with other data than now: see {file}. Bring back "
-                "what it was started with, or give the new run a --name of its own."
+                f"The run was started with other data than now: its {', '.join(names)} "
+                f"were those in {file}. Bring them back, or give the new run a --name "
+                "of its own."
             )
         write_json(file, content)
 
