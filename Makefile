@@ -3,10 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: train test test-all lint clean
+.PHONY: train results test test-all lint clean
 
 train: $(INSTALLED)  ## train a UNet on the bundled photographs; options in ARGS
 	$(BIN)/python scripts/train_unet.py --down strided --up upsample --loss dice $(ARGS)
+
+results: $(INSTALLED)  ## tables and pictures again from results/*.json and saved_models/
+	$(BIN)/python scripts/compare_unets.py --no-train
+	$(BIN)/python scripts/compare_cvaes.py --no-train
+	$(BIN)/python benchmarks/readme_tables.py
 
 test: $(INSTALLED)  ## the fast tests
 	$(BIN)/pytest

@@ -4,7 +4,6 @@ A table stands between `<!-- NAME -->` and `<!-- end -->`.
 """
 
 import dataclasses
-import json
 import re
 import statistics
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from train_tf import command_line
 from train_tf.errors import InputError
+from train_tf.files import read_json, write_text
 
 PROJECT = Path(__file__).resolve().parents[1]
 FIGURES = {
@@ -45,8 +45,6 @@ class ReadmeTablesConfig:
 
 
 def main(config):
-    from train_tf.files import write_text
-
     text = config.readme.read_text(encoding="utf-8")
     filled = fill(text, config.results)
     write_text(config.readme, filled)
@@ -57,7 +55,7 @@ def fill(text, results):
     """A README with its tables as the files in a folder have them.
 
     Raises:
-        InputError: if it asks for a table that there is not.
+        InputError: if it asks for a table that there is not, or a file is missing.
     """
 
     def table(match):
@@ -73,7 +71,10 @@ def fill(text, results):
 
 
 def _read(results, name):
-    return json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+    path = results / f"{name}.json"
+    if not path.exists():
+        raise InputError(f"Expected {path}, for a table of the README. Found none.")
+    return read_json(path)
 
 
 def _head(*titles):
@@ -87,11 +88,16 @@ def _row(*cells):
 
 def _unets(results):
     """The four UNets of the assignment, and what there is without ours."""
-    from unet_tf.compare import PAIRS, read_trained, title_of
+    from unet_tf.compare import PAIRS, name_of, read_trained, title_of
 
     trained = read_trained(results)
     yield from _head("network", *FIGURES.values(), "Dice")
     for parts in PAIRS:
+        if parts not in trained:
+            name = f"{name_of(parts, 0)}.json"
+            raise InputError(
+                f"Expected {results / name} as compare_unets.py writes it. Found none."
+            )
         of_seeds = [one["figures"] for one in trained[parts]]
         names = (*FIGURES, "dice")
         means = (statistics.mean(one[name] for one in of_seeds) for name in names)

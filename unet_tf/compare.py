@@ -15,7 +15,12 @@ from unet_tf import data
 from unet_tf.config import UNetConfig
 from unet_tf.data import load_photographs
 from unet_tf.masks import IGNORE
-from unet_tf.report import colour_masks, confusion_of, figures_of
+from unet_tf.report import (
+    colour_masks,
+    confusion_of,
+    draw_predictions,
+    figures_of,
+)
 from unet_tf.training import SHOWN, train
 
 # The four of the assignment; the others come with `grid`.
@@ -92,7 +97,8 @@ def report(folder, saved_models_dir):
 
     Args:
         folder: has the JSON files of `compare`, and gets unets.md, unets.png,
-            unet_curves.png and unet_close_up.png; the photographs are bundled ones.
+            unet_curves.png, unet_close_up.png and, of the last pair,
+            unet_predictions.png; the photographs are bundled ones.
         saved_models_dir: has the networks of the first seed.
 
     Returns:
@@ -120,6 +126,15 @@ def report(folder, saved_models_dir):
     }
     draw_photographs(folder / "unets.png", some, probabilities)
     draw_close_up(folder / "unet_close_up.png", some, probabilities)
+    if PAIRS[-1] in probabilities:
+        draw_predictions(
+            folder / "unet_predictions.png",
+            some.photos,
+            some.masks[..., 0],
+            probabilities[PAIRS[-1]].argmax(-1),
+            data.PET_CLASSES,
+            data.PET_COLOURS,
+        )
     return text
 
 
