@@ -20,7 +20,7 @@ CLIP = 1e4  # of all gradients together: far above what is seen, far below overf
 SAMPLES = 6  # of each class, in pictures
 ZOOM = 3  # of pictures in TensorBoard
 PROJECTED = 1000  # test images in TensorBoard's projector
-COMPARED = (  # the options that TensorBoard's table of runs shows
+COMPARED = (  # options that searches and TensorBoard's table of runs show
     "dataset",
     "network",
     "likelihood",
@@ -72,13 +72,15 @@ class CVAETask(training.Task):
         self.images = data.load_images(config.dataset, config.data_dir, config.seed)
         self.split = self.counts = self.images.counts
         self.classes = len(self.images.class_names)
-        options = {name: getattr(config, name) for name in COMPARED}
-        obedience = config.balance[2]
-        self.compared = options | config.sizes | {"obedience": obedience}
         self.inputs = (
             tf.TensorSpec((None, *self.images.image_shape), tf.float32, "image"),
             tf.TensorSpec((None,), tf.int32, "label"),
         )
+
+    @staticmethod
+    def compared(config):
+        options = {name: getattr(config, name) for name in COMPARED}
+        return options | config.sizes | {"obedience": config.balance[2]}
 
     def build(self):
         steps, shape = self.steps, self.images.image_shape

@@ -55,6 +55,10 @@ class Task:
     def __init__(self, config):
         pass
 
+    @staticmethod
+    def compared(config):
+        return {name: getattr(config, name) for name in SPACE}
+
 
 class Ugliness(Task):
     monitor, mode = "val_ugliness", "min"
@@ -113,6 +117,27 @@ def test_options_that_are_not_searched_are_as_given(tried):
     run(tune=("sides",), shape="square", trials=3)
     assert {config.shape for config in tried} == {"square"}
     assert len({config.sides for config in tried}) == 3
+
+
+@pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
+def test_search_starts_from_the_options_given(method, tried, capsys):
+    given = {"shape": "square", "sides": 4, "filled": False, "learning_rate": 0.02}
+    run(method=method, trials=5, **given)
+    first, *others = tried
+    assert {name: getattr(first, name) for name in SPACE} == given
+    assert (
+        f"As given:    beauty 4.02, epochs {first.epochs}," in capsys.readouterr().out
+    )
+    tried.clear()
+    run(method=method, trials=5, name="another", **given | {"sides": 5})
+    if method == "random":  # what is drawn for the others does not depend on it
+        assert [x.name for x in tried[1:]] == [x.name for x in others]
+
+
+def test_search_starts_by_lot_from_options_out_of_its_space(tried, capsys):
+    run(trials=2, sides=9)
+    assert all(config.sides in SPACE["sides"] for config in tried)
+    assert "As given" not in capsys.readouterr().out
 
 
 def test_search_ends_when_all_there_is_was_tried(tried):

@@ -121,4 +121,5 @@ class SearchOptions:
     the figure follows from, or by lot."""
 
     trials: int = 30
-    """How many trials; a search that is resumed is extended by more of them."""
+    """How many trials, the first of them with the options as they are given; a search
+    that is resumed is extended by more of them."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from train_tf.devices import instructions
 from train_tf.files import written_beside
@@ -54,7 +55,7 @@ def save_figure(figure, path):
     plt.close(figure)
 
 
-def draw_trials(path, rows, options, figure):
+def draw_trials(path, rows, options, figure, given=None):
     """Draw the figure that trials reached over each of their options.
 
     Args:
@@ -62,6 +63,7 @@ def draw_trials(path, rows, options, figure):
         rows: a list of dicts, one a trial, the best first.
         options: names in them, a panel each.
         figure: name of the figure in them.
+        given: the row to mark as the options that the search was given; None for none.
     """
     columns = min(5, len(options))
     lines = -(-len(options) // columns)
@@ -80,6 +82,9 @@ def draw_trials(path, rows, options, figure):
         values = [row[name] for row in rows]
         if len(set(values)) > MANY:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
             places, groups = values, np.argsort(np.argsort(values)) * 3 // len(values)
         else:
             known = sorted(set(values))
@@ -89,6 +94,9 @@ def draw_trials(path, rows, options, figure):
             axis.margins(x=0.2)
         axis.plot(places, reached, "o", alpha=0.5)
         axis.plot(places[0], reached[0], "o", label="best")
+        if given:
+            place = places[rows.index(given)]
+            axis.plot(place, given[figure], "kx", label="as given")
         share = share_explained(groups, reached)
         axis.set(title=name if np.isnan(share) else f"{name}\n{share:.0%}")
         axis.grid(alpha=0.3)

@@ -62,7 +62,8 @@ def search(config, config_class, task_class, space):
     """
     role, given = _role(), to_dict(config)
     space = {name: space[name] for name in config.tune}
-    oracle = _oracle(config, task_class, space)
+    start = _start(task_class.compared(config), space)
+    oracle = _oracle(config, task_class, space, start)
 
     def run_trials():
         def run_trial(values):
@@ -82,7 +83,7 @@ def search(config, config_class, task_class, space):
     of_training = {x: given[x] for x in _names(config_class)}
     lock = take(folder, of_search, config.resume, FREE_TO_CHANGE, "search")
     try:
-        report = TrialReport(folder, of_training, monitor, mode)
+        report = TrialReport(folder, of_training, monitor, mode, start)
 
         def end_trial(trial, of_oracle=oracle.end_trial):
             of_oracle(trial)
@@ -98,6 +99,18 @@ def search(config, config_class, task_class, space):
         return report.finish()
     finally:
         lock.release()
+
+
+def _start(given, space):
+    """The options that a search is given and starts from; None if out of its space."""
+    start = {name: given.get(name) for name in space}
+    return start if all(_is_among(start[name], space[name]) for name in space) else None
+
+
+def _is_among(value, values):
+    if isinstance(values, Between):
+        return value is not None and values.least <= value <= values.most
+    return value in values
 
 
 def own_options(config, space, values):
@@ -174,8 +187,8 @@ def _run_trials(oracle, train):
             ) from error
 
 
-def _oracle(config, task_class, space):
-    """keras-tuner's way to choose the next trial."""
+def _oracle(config, task_class, space, start):
+    """keras-tuner's way to choose the next trial, the first of which is `start`."""
     hyperparameters = keras_tuner.HyperParameters()
     for name, values in space.items():
         if set(values) == {True, False}:
@@ -205,7 +218,21 @@ def _oracle(config, task_class, space):
         settings |= {"max_epochs": config.epochs, "hyperband_iterations": ENDLESS}
     oracle = kinds[method](**settings)
     oracle.max_trials, oracle.verbose = config.trials, 0
+    if start:
+        _propose_first(oracle, start)
     return oracle
+
+
+def _propose_first(oracle, start):
+    """Have an oracle propose `start` in the place of what it would draw first."""
+    draw = oracle._random_values
+
+    def replaced():
+        oracle._random_values = draw
+        draw()  # the others are what they would have been
+        return dict(start)
+
+    oracle._random_values = replaced
 
 
 def _combinations(space):

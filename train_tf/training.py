@@ -30,7 +30,6 @@ class Task(abc.ABC):
         monitor, mode: as `train_tf.run.Run`.
         shown: name in the history to name, of the figures shown after each epoch.
         curves: name in the history to title, of the figures drawn over the epochs.
-        compared: options that TensorBoard's table of runs shows, name to value.
         inputs: `tf.TensorSpec`s of what the model is called with.
         use: what to do next, with {} for the SavedModel.
     """
@@ -39,6 +38,11 @@ class Task(abc.ABC):
 
     def __init__(self, config):
         self.config = config
+
+    @staticmethod
+    @abc.abstractmethod
+    def compared(config):
+        """Options that searches and TensorBoard's table of runs show, name to value."""
 
     @abc.abstractmethod
     def build(self):
@@ -222,7 +226,7 @@ def _watchers(task, run, own):
         TensorBoard(
             run.folder / "tensorboard",
             config.name,
-            task.compared,
+            task.compared(config),
             task.inputs,
             lambda model: task.pictures(own.of(model)),
             lambda model: task.spreads(own.of(model)),

@@ -21,12 +21,14 @@ class TrialReport:
         folder: the search's.
         given: options of all trials, a dict for JSON.
         monitor, mode: as `train_tf.run.Run`.
+        start: what the search was given of the options that it searches; None if it
+            does not start from there.
     """
 
-    def __init__(self, folder, given, monitor, mode):
+    def __init__(self, folder, given, monitor, mode, start=None):
         self.folder, self.figure = folder, monitor.removeprefix("val_")
         self.given = {name: x for name, x in given.items() if name not in OF_ONE_RUN}
-        self.sign = 1 if mode == "max" else -1
+        self.sign, self.start = (1 if mode == "max" else -1), start
         self.rows, self.skipped = [], []
 
     def add(self, run, options, score, message):
@@ -62,14 +64,25 @@ class TrialReport:
         if not self.rows:
             raise InputError(f"No trial came to an end. One of them: {self.skipped[0]}")
         picture = self.folder / "trials.png"
-        draw_trials(picture, self.rows, self.options, self.figure)
+        given = next(filter(self._is_as_given, self.rows), None)  # the best of them
+        draw_trials(picture, self.rows, self.options, self.figure, given)
+        told = (
+            f"As given:    {self.figure} {_short(given[self.figure])}, epochs "
+            f"{given['epochs']}, trial {given['trial']}\n"
+            if given
+            else ""
+        )
         print(
             f"\n{len(self.rows)} trials, {len(self.skipped)} skipped; the best:\n\n"
             f"{_as_table(self.rows[:SHOWN])}\n\n"
+            f"{told}"
             f"All trials:  {self.folder / 'trials.csv'}, {picture}\n"
             f"Watch them:  tensorboard --logdir {self.folder}"
         )
         return self.folder / "best.json"
+
+    def _is_as_given(self, row):
+        return self.start is not None and self.start.items() <= row.items()
 
     def _write(self):
         text = io.StringIO()

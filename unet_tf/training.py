@@ -18,7 +18,7 @@ from unet_tf.optimizer import Muon
 
 SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
 ZOOM = 2  # of pictures in TensorBoard
-COMPARED = (  # the options that TensorBoard's table of runs shows
+COMPARED = (  # options that searches and TensorBoard's table of runs show
     "down",
     "up",
     "loss",
@@ -72,9 +72,12 @@ class UNetTask(training.Task):
         super().__init__(config)
         self.photographs = data.load_photographs(config)
         self.split, self.counts = self.photographs.split, self.photographs.counts
-        self.compared = {name: getattr(config, name) for name in COMPARED}
         self.shape = (config.image_size, config.image_size, 3)
         self.inputs = tf.TensorSpec((None, *self.shape), tf.float32, "image")
+
+    @staticmethod
+    def compared(config):
+        return {name: getattr(config, name) for name in COMPARED}
 
     def build(self):
         names = self.photographs.class_names
