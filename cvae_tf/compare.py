@@ -1,6 +1,7 @@
 """Conditional VAEs compared: how well they explain images, and whether labels count."""
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from cvae_tf.config import SEED, CVAEConfig
 from cvae_tf.data import load_images
@@ -101,7 +102,9 @@ def report(folder, saved_models_dir):
         )
     text = as_markdown(trained)
     write_text(folder / "cvaes.md", text)
-    draw_curves(folder / "cvae_curves.png", trained)
+    seed = folder / "seed_curves.json"
+    curves = read_json(seed)["negative_elbo"] if seed.exists() else {}
+    draw_curves(folder / "cvae_curves.png", trained, curves)
     for one in trained:
         name, dataset = one["config"]["name"], one["config"]["dataset"]
         if (saved_models_dir / name).is_dir():
@@ -129,18 +132,19 @@ def read_trained(folder):
     )
 
 
-def draw_curves(path, trained):
+def draw_curves(path, trained, seed):
     """-ELBO of the validation images over the epochs: a panel a set.
 
     Args:
         path: the picture to write.
         trained: as `read_trained` gives it; only the Gaussian likelihood is drawn.
+        seed: set to the -ELBO of each epoch of the seed's own training batches.
     """
     figure, axes = plt.subplots(
         1, len(SEED), figsize=(4.6 * len(SEED), 3.6), layout="constrained"
     )
     styles = ("-", "--", ":")
-    for axis, (dataset, (nats, epochs)) in zip(axes, SEED.items(), strict=True):
+    for axis, dataset in zip(axes, SEED, strict=True):
         rows = [
             one
             for one in trained
@@ -157,20 +161,19 @@ def draw_curves(path, trained):
                 color="black",
                 label=one["title"].replace(": ", ":\n").replace(", ", ",\n", 1),
             )
-        axis.axhline(nats, color="darkorange", linewidth=1)
-        axis.annotate(
-            f"the seed's notebook after {epochs} epochs",
-            (0.98, nats),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-        )
-        axis.set(title=dataset, xlabel="epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        if dataset in seed:
+            axis.plot(
+                range(1, len(seed[dataset]) + 1),
+                seed[dataset],
+                color="darkorange",
+                label="the seed's own notebook,\ntraining batches",
+            )
+        axis.set(title=dataset, xlabel="epoch", xscale="log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3)
-        if rows:
+        if axis.lines:
             axis.legend(fontsize=7)
     axes[0].set_ylabel("-ELBO of validation images, nats")
     save_figure(figure, path)
