@@ -70,3 +70,4 @@ def test_provenance_names_command_versions_and_processor():
     assert told["instructions"] == sorted(told["instructions"])
     assert told["versions"]["keras"] == version("keras")
     assert told["processor"]
+    assert 0 < told["minutes"] < 24 * 60

@@ -14,6 +14,7 @@ from conftest import tiny_config, write_photos_and_masks
 from PIL import Image
 
 from train_tf import devices, training
+from train_tf.checkpoints import Checkpoints
 from train_tf.errors import InputError
 from unet_tf.config import UNetConfig
 from unet_tf.losses import LOSSES
@@ -122,6 +123,18 @@ def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, 
     assert "complete after epoch 2" in said and output.split("minutes")[1] in said
     after = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
     assert before == after
+
+
+def test_minutes_of_a_resumed_run_are_those_of_all_its_parts(
+    trained, tmp_path, monkeypatch
+):
+    config, _, _ = trained
+    shutil.copytree(config.run_folder, tmp_path / config.name)
+    before = [[100, 600], [100, 900]]  # seconds of each epoch: training, and all
+    monkeypatch.setattr(Checkpoints, "seconds", lambda _: before)
+    places = {"runs_dir": tmp_path, "saved_models_dir": tmp_path / "saved_models"}
+    results = train(dataclasses.replace(config, **places, epochs=3, resume=True))
+    assert 25 < results["minutes"] < 35
 
 
 def test_resumed_run_keeps_the_precision_that_it_began_with(tiny, monkeypatch):

@@ -4,10 +4,12 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import psutil
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -131,7 +133,7 @@ def share_explained(groups, figures):
 
 
 def provenance(*peers):
-    """The command, commit, versions and processor that a result comes from.
+    """The command, commit, versions, processor and minutes that a result comes from.
 
     Args:
         peers: further packages whose versions count.
@@ -149,6 +151,7 @@ def provenance(*peers):
         "commit": _commit(),
         "processor": _processor(),
         "instructions": sorted(instructions() & FOR_NETWORKS),
+        "minutes": round((time.time() - psutil.Process().create_time()) / 60, 2),
     }
 
 
