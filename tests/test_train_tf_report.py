@@ -1,10 +1,13 @@
 """Curves and provenance."""
 
+import re
+import subprocess
 from importlib.metadata import version
 
 import numpy as np
 from PIL import Image
 
+from train_tf import report
 from train_tf.report import (
     PROJECT,
     draw_curves,
@@ -71,3 +74,21 @@ def test_provenance_names_command_versions_and_processor():
     assert told["versions"]["keras"] == version("keras")
     assert told["processor"]
     assert 0 < told["minutes"] < 24 * 60
+
+
+def test_provenance_names_the_commit_and_whether_code_was_changed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(report, "PROJECT", tmp_path)
+    assert provenance()["commit"] is None
+    (tmp_path / "results").mkdir()
+    for file in ("code.py", "results/figures.json"):
+        (tmp_path / file).write_text("1")
+    git = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@localhost"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
+        subprocess.run([*git, *command], check=True)
+    (tmp_path / "results" / "figures.json").write_text("2")
+    commit = provenance()["commit"]
+    assert re.fullmatch("[0-9a-f]{12}", commit)
+    (tmp_path / "code.py").write_text("2")
+    assert provenance()["commit"] == f"{commit}-dirty"

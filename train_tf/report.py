@@ -156,13 +156,16 @@ def provenance(*peers):
 
 
 def _commit():
-    """What git calls the code, "-dirty" if it was changed since; None without git."""
-    command = ["git", "-C", PROJECT, "describe", "--always", "--dirty", "--abbrev=12"]
+    """The code's commit, "-dirty" if code was changed since; None without git."""
+    git = ["git", "-C", PROJECT]
+    code = ["--", ".", ":(exclude)results"]  # a result that is written changes no code
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        commit = [*git, "rev-parse", "--short=12", "HEAD"]
+        commit = subprocess.run(commit, capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", *code]).returncode
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()
+    return commit.stdout.strip() + ("-dirty" if changed else "")
 
 
 def _processor():
