@@ -88,7 +88,7 @@ def _row(*cells):
 
 def _unets(results):
     """The four UNets of the assignment, and what there is without ours."""
-    from unet_tf.compare import PAIRS, name_of, read_trained, title_of
+    from unet_tf.compare import DEFAULT, PAIRS, name_of, read_trained, title_of
 
     trained = read_trained(results)
     yield from _head("network", *FIGURES.values(), "Dice")
@@ -102,13 +102,13 @@ def _unets(results):
         names = (*FIGURES, "dice")
         means = (statistics.mean(one[name] for one in of_seeds) for name in names)
         yield _row(title_of(parts), *(f"{mean:.3f}" for mean in means))
-    default, article = trained[PAIRS[-1]], _read(results, "article_unet")
+    default, article = trained[DEFAULT], _read(results, "article_unet")
     mirrored = {
         name: statistics.mean(one["test, mirrored too"][name] for one in default)
         for name in FIGURES
     }
     others = {
-        "the last, averaged with the mirrored photograph": mirrored,
+        f"{title_of(DEFAULT)}, averaged with the mirrored photograph": mirrored,
         "the article's network, as many epochs and filters": article[
             "article, best epoch"
         ],

@@ -17,7 +17,7 @@ class PredictConfig:
     photos: Annotated[Path, tyro.conf.Positional]
     """A photograph, or a folder of photographs and folders."""
 
-    model: Path = Path("saved_models/unet_strided_upsample_dice")
+    model: Path = Path("saved_models/unet_maxpool_transpose_dice")
     """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
 
     out: Path = Path("predictions")

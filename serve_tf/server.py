@@ -29,7 +29,7 @@ class Server:
         InputError: if it cannot be loaded.
 
     Example:
-        >>> with Server("saved_models/unet_strided_upsample_dice/1") as server:
+        >>> with Server("saved_models/unet_maxpool_transpose_dice/1") as server:
         ...     outputs = server.ask("serving_default", {"image": images})
     """
 

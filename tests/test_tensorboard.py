@@ -62,7 +62,7 @@ def page(address, tab):
 def test_first_page_shows_runs_figures_and_pictures(address):
     html = page(address, "timeseries")
     for part in ("train", "validation"):
-        assert f"unet_strided_upsample_dice/tensorboard/{part}" in html
+        assert f"unet_maxpool_transpose_dice/tensorboard/{part}" in html
     groups = re.findall(r'class="group-title"[^>]*>([^<]+)<', html)
     assert groups[1:] == ["figures", "pictures", "training"]  # after "Pinned"
     assert "mean_iou" in html and "photograph, truth, prediction" in html

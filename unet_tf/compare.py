@@ -32,6 +32,7 @@ PAIRS = (
 )
 # What each part can be, the plainer first.
 CHANGES = (("maxpool", "strided"), ("transpose", "upsample"), ("bce", "dice"))
+DEFAULT = (UNetConfig.down, UNetConfig.up, UNetConfig.loss)
 GRID = tuple(itertools.product(*CHANGES))
 BATCH = 32
 BINS = 15  # of confidence, for the calibration error
@@ -97,7 +98,7 @@ def report(folder, saved_models_dir):
 
     Args:
         folder: has the JSON files of `compare`, and gets unets.md, unets.png,
-            unet_curves.png, unet_close_up.png and, of the last pair,
+            unet_curves.png, unet_close_up.png and, of the default network,
             unet_predictions.png; the photographs are bundled ones.
         saved_models_dir: has the networks of the first seed.
 
@@ -126,12 +127,12 @@ def report(folder, saved_models_dir):
     }
     draw_photographs(folder / "unets.png", some, probabilities)
     draw_close_up(folder / "unet_close_up.png", some, probabilities)
-    if PAIRS[-1] in probabilities:
+    if DEFAULT in probabilities:
         draw_predictions(
             folder / "unet_predictions.png",
             some.photos,
             some.masks[..., 0],
-            probabilities[PAIRS[-1]].argmax(-1),
+            probabilities[DEFAULT].argmax(-1),
             data.PET_CLASSES,
             data.PET_COLOURS,
         )

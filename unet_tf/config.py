@@ -30,10 +30,10 @@ Tuned = Literal[*SPACE]
 class UNetOptions:
     """What is a UNet's own: its parts, its loss, its photographs."""
 
-    down: Down = "strided"
+    down: Down = "maxpool"
     """How the encoder halves: the largest of 2x2, or a convolution with stride 2."""
 
-    up: Up = "upsample"
+    up: Up = "transpose"
     """How the decoder doubles: a transpose convolution, or repeated pixels and one."""
 
     loss: Loss = "dice"

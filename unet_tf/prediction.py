@@ -31,7 +31,7 @@ class Segmenter:
         InputError: if there is no UNet's SavedModel in that folder.
 
     Example:
-        >>> segmenter = Segmenter("saved_models/unet_strided_upsample_dice")
+        >>> segmenter = Segmenter("saved_models/unet_maxpool_transpose_dice")
         >>> mask = segmenter(photo)  # photo: (height, width, 3), uint8
     """
 
