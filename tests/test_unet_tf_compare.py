@@ -15,6 +15,7 @@ def written(parts, seed, mean_iou, ious):
     """What `compare` writes of a network."""
     return {
         "config": {"seed": seed, "name": compare.name_of(parts, seed)},
+        "command": "python scripts/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
         "parameters": 1234,
         "multiplications": 5_600_000_000,
@@ -66,6 +67,7 @@ def test_report_has_means_over_seeds_and_differences(folder):
     assert "| Dice for BCE, 2 pairs | +0.0000 ± 0.0000 | +0.0350 ± 0.0071 |" in text
     assert "- Dice for BCE, 2 pairs: raises mean IoU in each." in text
     assert "strided" not in text
+    assert text.count("\n    python scripts/compare_unets.py\n") == 1
     assert "| 2 | 1,234 | 5.60 G | 20.0 | 7.0 |" in text
 
 

@@ -279,7 +279,7 @@ def as_markdown(trained):
         "neighbours differ as the fields of a chessboard do; multiplications are those "
         "of one picture's forward pass.",
         "",
-        "    python scripts/compare_unets.py",
+        *sorted({f"    {x['command']}" for seeds in trained.values() for x in seeds}),
         "",
         *_table(trained),
         "",
