@@ -1,11 +1,20 @@
 """What the README and results/ say is what the JSON files in results/ say."""
 
 import runpy
+import shutil
 
 import pytest
 from conftest import ROOT
 
+import unet_tf.compare
+from train_tf.files import read_json
+
 RESULTS = ROOT / "results"
+REPORTS = pytest.mark.parametrize(
+    "compare, name",
+    [(unet_tf.compare, "unet")],
+    ids=["unets"],
+)
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +24,7 @@ def tables():
 
 def test_readme_has_the_tables_that_the_files_give(tables):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "<!-- speed_of_unets -->" in readme
+    assert "<!-- unets -->" in readme
     assert tables["fill"](readme, RESULTS) == readme
 
 
@@ -28,3 +37,45 @@ def test_figure_changed_in_the_readme_is_put_right(tables):
 def test_unknown_table_is_named(tables):
     with pytest.raises(tables["InputError"], match="Received: <!-- sizes -->"):
         tables["fill"]("<!-- sizes -->\n<!-- end -->", RESULTS)
+
+
+@pytest.mark.parametrize(
+    "table, file",
+    [("runtimes", "bench_inference"), ("unets", "unet_maxpool_transpose")],
+)
+def test_missing_file_is_named(table, file, tables, tmp_path):
+    with pytest.raises(tables["InputError"], match=f"Expected {tmp_path}/{file}"):
+        tables["fill"](f"<!-- {table} -->\n<!-- end -->", tmp_path)
+
+
+@REPORTS
+def test_report_is_what_the_files_give(compare, name):
+    text = (RESULTS / f"{name}s.md").read_text(encoding="utf-8")
+    assert compare.as_markdown(compare.read_trained(RESULTS)) == text
+
+
+@pytest.mark.parametrize(
+    "file", sorted(RESULTS.glob("unet_*.json")), ids=lambda x: x.stem
+)
+def test_result_says_where_it_comes_from(file):
+    told = read_json(file)
+    assert told["command"].startswith("python ")
+    assert {"versions", "processor", "commit"} <= told.keys()
+    assert {"config", "minutes", "history"} <= told.keys()
+    assert "seed" in told["config"]
+
+
+@pytest.mark.slow
+@REPORTS
+def test_reports_are_the_same_twice(compare, name, tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        for file in RESULTS.glob("*.json"):
+            shutil.copy(file, folder)
+        compare.report(folder, ROOT / "saved_models")
+    made = [x for x in (tmp_path / "a").rglob("*") if x.is_file()]
+    pictures = [x for x in made if x.suffix == ".png"]
+    assert len(pictures) >= 4
+    for file in made:
+        again = tmp_path / "b" / file.relative_to(tmp_path / "a")
+        assert file.read_bytes() == again.read_bytes()
