@@ -110,6 +110,14 @@ def test_run_cannot_be_resumed_as_another(tmp_path):
         Task(tmp_path, seed=2, resume=True)
 
 
+def test_what_of_the_data_is_another_is_named(tmp_path):
+    run = Task(tmp_path).run
+    run.keep("split.json", {"train": ["a", "b"], "test": ["c"]})
+    run.keep("split.json", {"train": ["a", "b"], "test": ["c"]})
+    with pytest.raises(InputError, match="its test were those in .*split.json"):
+        run.keep("split.json", {"train": ["a", "b"], "test": ["d"]})
+
+
 def test_last_two_and_best_epoch_are_kept_and_told_apart(tmp_path):
     task = Task(tmp_path, epochs=5).train()
     kept = {folder.name for folder in task.checkpoints.iterdir()}

@@ -128,15 +128,17 @@ def test_search_starts_from_the_options_given(method, tried, capsys):
     assert (
         f"As given:    beauty 4.02, epochs {first.epochs}," in capsys.readouterr().out
     )
-    tried.clear()
-    run(method=method, trials=5, name="another", **given | {"sides": 5})
     if method == "random":  # what is drawn for the others does not depend on it
+        tried.clear()
+        run(method=method, trials=5, name="by_lot", **given | {"sides": 9})
         assert [x.name for x in tried[1:]] == [x.name for x in others]
 
 
-def test_search_starts_by_lot_from_options_out_of_its_space(tried, capsys):
-    run(trials=2, sides=9)
+@pytest.mark.parametrize("given", [{"sides": 9}, {"learning_rate": 0.5}], ids=str)
+def test_search_starts_by_lot_from_options_out_of_its_space(given, tried, capsys):
+    run(trials=2, **given)
     assert all(config.sides in SPACE["sides"] for config in tried)
+    assert all(config.learning_rate <= 0.1 for config in tried)
     assert "As given" not in capsys.readouterr().out
 
 
