@@ -11,8 +11,9 @@ import tensorflow as tf
 from conftest import tiny_cvae_config, uncompiled
 from PIL import Image
 
+from cvae_tf.config import SPACE, TuneCVAEConfig
 from cvae_tf.model import TERMS
-from cvae_tf.training import train
+from cvae_tf.training import CVAETask, train
 from train_tf.errors import InputError
 
 
@@ -107,3 +108,12 @@ def test_each_form_trains_and_exports(change, tmp_path, small_sets):
     )
     assert one.shape == shape
     assert (one != other).any() == config.decoder_label
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_what_suits_the_images_is_where_a_search_starts(dataset):
+    config = TuneCVAEConfig(dataset=dataset)
+    start = CVAETask.compared(config)
+    assert start["latents"] == config.sizes["latents"] in SPACE["latents"]
+    assert start["obedience"] == config.balance[2] > 0
+    assert all(start[name] is not None for name in SPACE)
