@@ -1,7 +1,6 @@
 """Conditional VAEs compared: how well they explain images, and whether labels count."""
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from cvae_tf.config import SEED, CVAEConfig
 from cvae_tf.data import load_images
@@ -10,7 +9,7 @@ from cvae_tf.wrong_label import Relabeller, draw_wrong_labels, judge_test_images
 from train_tf.datasets import BUNDLED
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, write_text
-from train_tf.report import save_figure
+from train_tf.report import save_figure, set_log_scale
 from train_tf.run import read_history
 
 DISCRETIZED_EPOCHS = {"mnist": 8, "cifar10": 15}
@@ -168,10 +167,8 @@ def draw_curves(path, trained, seed):
                 color="darkorange",
                 label="the seed's own notebook,\ntraining batches",
             )
-        axis.set(title=dataset, xlabel="epoch", xscale="log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        set_log_scale(axis, (1, 2, 5))
+        axis.set(title=dataset, xlabel="epoch")
         axis.grid(alpha=0.3)
         if axis.lines:
             axis.legend(fontsize=7)

@@ -83,10 +83,7 @@ def draw_trials(path, rows, options, figure, given=None):
     for axis, name in zip(axes.flat, options, strict=False):
         values = [row[name] for row in rows]
         if len(set(values)) > MANY:
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            set_log_scale(axis, (1, 3))
             places, groups = values, np.argsort(np.argsort(values)) * 3 // len(values)
         else:
             known = sorted(set(values))
@@ -108,6 +105,19 @@ def draw_trials(path, rows, options, figure, given=None):
         "%: how much of the trials' differences goes with the option", fontsize="small"
     )
     save_figure(picture, path)
+
+
+def set_log_scale(axis, steps):
+    """Give a chart a logarithmic x axis with plain numbers.
+
+    Args:
+        axis: matplotlib's `Axes`.
+        steps: what to name of each power of ten: (1, 3) for 0.1, 0.3, 1, 3 ...
+    """
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=steps))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def share_explained(groups, figures):

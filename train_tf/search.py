@@ -48,6 +48,7 @@ def search(config, config_class, task_class, space):
     Args:
         config: a config of class `config_class` that is a
             `train_tf.config.SearchOptions` too, and names in `tune` what is searched.
+            Its own options are the first trial, if they are within the space.
         config_class: that of a training.
         task_class: the `train_tf.training.Task` of it.
         space: option to its values, or to a `train_tf.config.Between`.
