@@ -47,22 +47,23 @@ class CVAEOptions:
     """Whether the decoder sees the label; without it, a wrong label cannot show."""
 
     latents: int | None = None
-    """Numbers of style; left out, what suits the images and the network."""
+    """Numbers of style; left out, 12 for MNIST and 24 for CIFAR10 in --network compact,
+    256 in resnet18."""
 
     detail_latents: int | None = None
-    """Numbers of detail at each place of a map; left out, what suits the images. Only
-    --network compact has them."""
+    """Numbers of detail at each place of a map, of --network compact alone; left out, 4
+    for MNIST and 12 for CIFAR10."""
 
     width: int | None = None
-    """Channels of --network compact at half the image's size; left out, what suits it.
-    """
+    """Channels of --network compact at half the image's size; left out, 32."""
 
     beta: float = 1.0
-    """What a nat of rate costs, in nats of distortion."""
+    """Weight of the rate, the KL divergence of the latents, beside the distortion."""
 
     obedience: float | None = None
-    """What a nat of the critic's surprise at the label that was sent costs, in nats of
-    distortion; left out, what suits the images. Only --network compact has a critic."""
+    """Weight of the cross-entropy by which a critic reads the label that was sent from
+    the picture, of --network compact alone; left out, 5 for MNIST and 100 for CIFAR10.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +71,15 @@ class CVAEConfig(RunConfig, CVAEOptions):
     """Train a conditional VAE, which can be told another label than the image's."""
 
     epochs: int | None = None
-    """How often the training sees every image; left out, what suits the images."""
+    """How often the training sees every image; left out, 8 for MNIST and 10 for
+    CIFAR10."""
 
     batch_size: int | None = None
-    """Images a step; left out, what suits the network."""
+    """Images a step; left out, 100 for --network compact and 32 for resnet18."""
 
     learning_rate: float | None = None
-    """The highest learning rate; left out, what suits the network."""
+    """Adam's highest learning rate; left out, 0.002 for --network compact and 0.0001
+    for resnet18."""
 
     def __post_init__(self):
         batch_size, learning_rate = STEPS[self.network]
@@ -133,8 +136,8 @@ class CVAEConfig(RunConfig, CVAEOptions):
 class TuneCVAEConfig(CVAEConfig, SearchOptions):
     """Search for options of the compact conditional VAE that suit its images.
 
-    What is lowered is the negative ELBO of the validation images, at beta 1, and 10
-    nats for each percent of them that is not redrawn as the label that was sent.
+    The figure to minimise is the negative ELBO of the validation images, at beta 1, and
+    10 nats for each percent of them that is not redrawn as the label that was sent.
     """
 
     epochs: int | None = 3
@@ -164,7 +167,7 @@ class CompareCVAEsConfig:
     """On which images."""
 
     train: bool = True
-    """Without, tables and pictures are made of what was trained before."""
+    """Whether to train; if not, tables and pictures are made of earlier trainings."""
 
     plain_epochs: int = 2
     """Epochs of the compact network whose decoder does not see the label."""

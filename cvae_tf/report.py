@@ -48,21 +48,23 @@ def write_projector(folder, latents, labels, images, class_names):
     projector.visualize_embeddings(folder, config)
 
 
-def draw_stacked(path, images, pictures, titles):
-    """Draw relabelled pictures stacked in a square, and their images beside them.
+def draw_stacked(path, images, true_names, pictures, sent_names):
+    """Draw images stacked in a square, and beside them what they became.
 
     Args:
         path: the picture to write.
         images, pictures: (count, height, width, channels), in [0, 1].
-        titles: one a picture.
+        true_names, sent_names: of the classes of the images and of the labels that
+            were sent, one each.
     """
     side = int(np.ceil(np.sqrt(len(images))))
     cells = max(side, 2)  # room for the titles, however few there are
     height = 1.25 * cells + 0.6
     figure = plt.figure(figsize=(2.3 * cells + 0.6, height))
     halves = figure.subfigures(1, 2)
-    for half, shown, title in zip(
-        halves, (pictures, images), ("sent with a wrong label", "images"), strict=True
+    for half, title, shown, names in (
+        (halves[0], "images", images, true_names),
+        (halves[1], "sent with a wrong label", pictures, sent_names),
     ):
         half.suptitle(title, fontsize=11)
         axes = half.subplots(side, side, squeeze=False)
@@ -71,9 +73,7 @@ def draw_stacked(path, images, pictures, titles):
             axis.axis("off")
             if number < len(shown):
                 _show(axis, shown[number])
-                axis.set_title(
-                    titles[number] if shown is pictures else "", fontsize=6.5
-                )
+                axis.set_title(names[number], fontsize=9)
     save_figure(figure, path)
 
 

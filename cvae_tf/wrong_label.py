@@ -252,9 +252,14 @@ def draw_wrong_labels(folder, relabeller, part, names, count=25, seed=0):
     rows = np.random.default_rng(seed).choice(len(part.labels), count, replace=False)
     images, truth = scaled(part.images[rows]).numpy(), part.labels[rows]
     sent = wrong_labels(truth, len(names), seed)
-    titles = [f"{names[a]} → {names[b]}" for a, b in zip(truth, sent, strict=True)]
     pictures = np.asarray(relabeller.relabel(images, sent))
-    report.draw_stacked(folder / "wrong_labels.png", images, pictures, titles)
+    report.draw_stacked(
+        folder / "wrong_labels.png",
+        images,
+        [names[label] for label in truth],
+        pictures,
+        [f"as {names[label]}" for label in sent],
+    )
     first = first_of_each(part.labels, len(names))
     images = scaled(part.images[first]).numpy()
     pictures = under_all_labels(relabeller, images, len(names))

@@ -94,8 +94,10 @@ def test_pictures_have_as_many_as_asked_for(images, tmp_path, monkeypatch):
         report, "draw_stacked", lambda *x: stacked.append(x) or drawn(*x)
     )
     draw_wrong_labels(tmp_path, Deaf(), images.test, images.class_names, count=4)
-    ((_, before, after, titles),) = stacked
-    assert len(before) == len(after) == len(titles) == 4
+    ((_, before, true, after, sent),) = stacked
+    assert len(before) == len(after) == 4
+    assert len(true) == len(sent) == 4
+    assert all(f"as {x}" != y for x, y in zip(true, sent, strict=True))
     for name in ("wrong_labels.png", "all_labels.png"):
         with Image.open(tmp_path / name) as picture:
             assert len(picture.convert("L").getcolors(10**6)) > 20

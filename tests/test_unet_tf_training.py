@@ -140,7 +140,7 @@ def test_minutes_of_a_resumed_run_are_those_of_all_its_parts(
 def test_resumed_run_keeps_the_precision_that_it_began_with(tiny, monkeypatch):
     config = dataclasses.replace(tiny, precision="auto", epochs=1)
     monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: True)
-    train(config)
+    assert train(config)["precision"] == "bfloat16"
     monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: False)
     train(dataclasses.replace(config, resume=True))
     assert keras.config.dtype_policy().name == "mixed_bfloat16"

@@ -89,6 +89,8 @@ def _parse(config_class, arguments):
     """A config of what the command line says, and of the file that it names."""
     import tyro
 
+    _describe_options(config_class)
+
     def parse(options):
         told = inspect.cleandoc(config_class.__doc__)
         return tyro.cli(config_class, description=told, args=options)
@@ -104,6 +106,19 @@ def _parse(config_class, arguments):
     except SystemExit as error:  # after telling which
         raise InputError(f"Not in order: the options in {file}.") from error
     return parse([*given, *arguments])
+
+
+def _describe_options(config_class):
+    """Give tyro each option's docstring in one paragraph: it breaks them where the
+    source does."""
+    from docstring_parser import parse_from_object
+
+    told = {}
+    for declared in reversed(config_class.__mro__[:-1]):
+        for option in parse_from_object(declared).params:
+            told[option.arg_name] = " ".join(option.description.split())
+    for field in dataclasses.fields(config_class):
+        field.metadata = {"help": told.get(field.name)}
 
 
 def _as_arguments(options, config_class, file):

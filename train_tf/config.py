@@ -118,7 +118,7 @@ class SearchOptions:
 
     method: Literal["hyperband", "bayesian", "random"] = "hyperband"
     """How the next trial is chosen: many short trials whose best go on, a model of what
-    the figure follows from, or by lot."""
+    the figure follows from, or at random."""
 
     trials: int = 30
     """How many trials, the first of them with the options as they are given; a search

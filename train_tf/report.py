@@ -100,9 +100,10 @@ def draw_trials(path, rows, options, figure, given=None):
         axis.set(title=name if np.isnan(share) else f"{name}\n{share:.0%}")
         axis.grid(alpha=0.3)
     axes[0, 0].legend()
-    picture.supylabel(figure, fontsize="small")
+    picture.supylabel(f"validation {figure}", fontsize="small")
     picture.supxlabel(
-        "%: how much of the trials' differences goes with the option", fontsize="small"
+        "%: how much of the trials' differences goes with the option (shares overlap)",
+        fontsize="small",
     )
     save_figure(picture, path)
 

@@ -145,9 +145,12 @@ def _precision(config):
     return config.precision
 
 
+def _used_precision():
+    return keras.config.dtype_policy().name.removeprefix("mixed_")
+
+
 def _keep(run, task):
-    policy = keras.config.dtype_policy().name
-    run.keep(KEPT_PRECISION, {"precision": policy.removeprefix("mixed_")})
+    run.keep(KEPT_PRECISION, {"precision": _used_precision()})
     run.keep("split.json", task.split)
 
 
@@ -202,6 +205,7 @@ def _report(task, model, run, started):
     return {
         "config": to_dict(task.config),
         **provenance(),
+        "precision": _used_precision(),
         "images": task.counts,
         "parameters": task.parameters_of(model),
         "multiplications": sum(map(multiplications, task.networks(model))),

@@ -37,11 +37,20 @@ GRID = tuple(itertools.product(*CHANGES))
 BATCH = 32
 BINS = 15  # of confidence, for the calibration error
 RESAMPLES = 2000  # of the test photographs, for the uncertainty of a difference
-CLOSE_UP = (
+PICTURES = (
+    "Test photographs, their masks, and what the four networks of the assignment make "
+    "of them:",
+    "",
+    "![Photographs, masks and the four networks' predictions](unets.png)",
+    "",
     "The pet's probability around bits of its outline, enlarged, to look for a "
     "checkerboard in:",
     "",
-    "![The pet's probability, enlarged, of each network](unet_close_up.png)",
+    "![The pet's probability, enlarged, of the four networks](unet_close_up.png)",
+    "",
+    "Mean IoU over the epochs, a line for each seed:",
+    "",
+    "![Curves of training and validation of each network](unet_curves.png)",
     "",
 )
 FIGURES = {
@@ -250,7 +259,7 @@ def difference(one, other):
 
     Returns:
         The mean, and the limits within which 95 % of resamples of seeds and photographs
-        lie (paired bootstrap).
+        lie (paired bootstrap); of one seed, of photographs alone.
     """
     apart = np.array([b["ious"] for b in other]) - np.array([a["ious"] for a in one])
     lot, (seeds, count) = np.random.default_rng(0), apart.shape
@@ -273,7 +282,7 @@ def as_markdown(trained):
         "",
         f"The pets at 128 x 128: {images['train']} photographs for training, "
         f"{images['validation']} for choosing the epoch, {images['test']} of the test "
-        "part, on which all figures stand. Mean and standard deviation over the "
+        "part, from which all figures come. Mean and standard deviation over the "
         "seeds. Small pets are the smallest third; the calibration error is how far a "
         "pixel's confidence is from being right; the checkerboard is how much "
         "neighbours differ as the fields of a chessboard do; multiplications are those "
@@ -285,15 +294,19 @@ def as_markdown(trained):
         "",
         *_costs(trained),
         "",
-        f"Mean IoU of a photograph, against {title_of(first)}; 95 % of resamples of "
-        "seeds and photographs lie between the limits:",
+        f"Mean IoU of a photograph by itself, where the tables pool the pixels of all, "
+        f"against {title_of(first)}; 95 % of resamples of the photographs, and of the "
+        "seeds where there are several, lie between the limits:",
         "",
     ]
     for parts in others:
-        same = zip(*_pairs(trained[first], trained[parts]), strict=True)
-        mean, least, most = difference(*same)
-        lines.append(f"- {title_of(parts)}: {mean:+.4f} ({least:+.4f} to {most:+.4f})")
-    return "\n".join([*lines, "", *_effects(trained), *CLOSE_UP])
+        pairs = _pairs(trained[first], trained[parts])
+        mean, least, most = difference(*zip(*pairs, strict=True))
+        seeds = "one seed" if len(pairs) == 1 else f"{len(pairs)} seeds"
+        lines.append(
+            f"- {title_of(parts)}: {mean:+.4f} ({least:+.4f} to {most:+.4f}), {seeds}"
+        )
+    return "\n".join([*lines, "", *_effects(trained), *PICTURES])
 
 
 def _pairs(one, other):

@@ -37,8 +37,8 @@ class UNetOptions:
     """How the decoder doubles: a transpose convolution, or repeated pixels and one."""
 
     loss: Loss = "dice"
-    """What is lowered: binary cross-entropy of each class, Dice, softmax cross-entropy,
-    or the sum of the first two."""
+    """What the training minimises: binary cross-entropy of each class, Dice, softmax
+    cross-entropy, or the sum of the first two."""
 
     filters: int = 16
     """Channels of the first level; each level down has twice as many."""
@@ -66,7 +66,7 @@ class UNetOptions:
 
     split: Literal["official", "article"] = "official"
     """Parts of the pets: the official test part and 15% of the rest for validation; or
-    the article's 80% for training and 20% for both validation and test, by lot."""
+    the article's 80% for training and 20% for both validation and test, at random."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,7 @@ class UNetConfig(RunConfig, UNetOptions):
     epochs: int = 40
     batch_size: int = 8
     learning_rate: float = 1e-2
+    """The highest learning rate, of Muon."""
 
     def __post_init__(self):
         if self.name is None:
@@ -138,10 +139,10 @@ class CompareUNetsConfig:
     """All eight of down, up, and BCE or Dice."""
 
     train: bool = True
-    """Without, tables and pictures are made of what was trained before."""
+    """Whether to train; if not, tables and pictures are made of earlier trainings."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each network is trained once with each."""
+    """Each network is trained once with each seed."""
 
     epochs: int = 40
     """How often a training sees every image."""

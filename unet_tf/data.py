@@ -15,15 +15,16 @@ from unet_tf.photo_folder import read_photo_folder
 PET_CLASSES = ("pet", "background", "outline")
 ARTICLE_SEED = 123
 
-# Black, then the colours of Okabe and Ito, which the colour-blind can tell apart.
+# Black, then the colours of Okabe and Ito, which the colour-blind can tell apart; the
+# first four in grey, too.
 COLOURS = (
     (0, 0, 0),
     (230, 159, 0),
+    (0, 114, 178),
+    (240, 228, 66),
+    (213, 94, 0),
     (86, 180, 233),
     (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
     (204, 121, 167),
 )
 PET_COLOURS = (COLOURS[1], COLOURS[0], COLOURS[2])  # the background is black
