@@ -194,6 +194,8 @@ def _runtimes(results):
         for name, row in _read(results, f"runtimes_unet_{kind}")["runtimes"].items()
     }
     for name, title in RUNTIMES.items():
+        if name not in found:
+            raise InputError(f"Expected {name} among the runtimes in {results}.")
         row = found[name]
         apart = "" if name == "SavedModel" else f"{row['mean_difference']:.0e}"
         size = f"{row['bytes'] / 2**20:.1f}"

@@ -70,7 +70,7 @@ def export_and_compare(model, formats, quantize, out, images=None):
             "Expected --images, a folder of photographs like those that the model is "
             "for: int8 is fitted to the numbers that they give inside it."
         )
-    pictures = _pictures(about, images)
+    pictures = _pictures(about, images, of_pets)
     calibration = pictures.calibration if quantize == "int8" else None
     rows = {"SavedModel": {"bytes": _bytes(folder)}}
     runs = {"SavedModel": load_from("saved_model", folder)}
@@ -92,9 +92,10 @@ def export_and_compare(model, formats, quantize, out, images=None):
 
 def as_table(rows):
     """Rows of `export_and_compare` as text, in Markdown."""
+    many = rows["SavedModel"]["pictures_at_once"]
     head = (
         "| runtime | largest difference | mean | mean IoU | MiB | ms, 1 picture | "
-        f"pictures/s, {BATCH} at once |"
+        f"pictures/s, {many} at once |"
     )
     lines = [head, "|---|---|---|---|---|---|---|"]
     for title, row in rows.items():
@@ -111,7 +112,7 @@ def as_table(rows):
     return "\n".join(lines)
 
 
-def _pictures(about, images):
+def _pictures(about, images, of_pets):
     if about["kind"] == "CVAE":
         own = load_images(about["dataset"])
         classes = len(about["class_names"])
@@ -128,17 +129,16 @@ def _pictures(about, images):
     size = about["image_size"]
     if images:
         photos = np.stack([resize_photo(x, size) for x in _read(images)])
-        test = training = {"image": photos.astype("float32") / 255}
-        truth = None
+        test, training, truth = photos, photos, None
     else:
         photographs = load_photographs(UNetConfig(image_size=size))
-        test, training = (
-            {"image": part.photos.astype("float32") / 255}
-            for part in (photographs.test, photographs.train)
-        )
-        of_pets = tuple(about["class_names"]) == PET_CLASSES
-        truth = photographs.test.masks[..., 0] if of_pets else None
-    some = {name: x[:CALIBRATED_ON] for name, x in training.items()}
+        test, training = photographs.test.photos, photographs.train.photos
+        masks = photographs.test.masks[:COMPARED_ON, ..., 0]
+        truth = masks if of_pets else None
+    test, some = (
+        {"image": photos.astype("float32") / 255}
+        for photos in (test[:COMPARED_ON], training[:CALIBRATED_ON])
+    )
     return Pictures(test, _one_by_one(some), "probabilities", truth)
 
 
@@ -180,7 +180,8 @@ def _figures(answers, expected, pictures, about):
 
 def _times(runs, request):
     """Medians of rounds in which each runtime has its turn."""
-    sizes = {count: {k: x[:count] for k, x in request.items()} for count in (1, BATCH)}
+    many = min(BATCH, len(next(iter(request.values()))))
+    sizes = {count: {k: x[:count] for k, x in request.items()} for count in (1, many)}
     seconds = {title: {count: [] for count in sizes} for title in runs}
     for _ in range(ROUNDS):
         for title, run in runs.items():
@@ -195,7 +196,8 @@ def _times(runs, request):
     return {
         title: {
             "milliseconds": 1000 * of_sizes[1],
-            "pictures_per_second": BATCH / of_sizes[BATCH],
+            "pictures_at_once": many,
+            "pictures_per_second": many / of_sizes[many],
         }
         for title, of_sizes in medians.items()
     }

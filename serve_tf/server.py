@@ -38,11 +38,16 @@ class Server:
         # -P: the folder of the program is no place to import from.
         command = [sys.executable, "-P", session.__file__, str(Path(folder).resolve())]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
         )
         self.pid = self._process.pid
         try:
             self.signatures = self._receive()
+            if isinstance(self.signatures, str):
+                raise InputError(f"TensorFlow cannot load {folder}: {self.signatures}")
         except InputError:
             self.close()
             raise

@@ -320,21 +320,27 @@ def serve(folder, requests, answers, threads=16):
         folder: as in `Session`.
         requests: a file to read pickled lists from, of pairs: a signature's name and
             its inputs.
-        answers: a file to write to: first the signatures as plain dicts; then for each
-            list the same of outputs, name to array, or of a message in their place.
+        answers: a file to write to: first the signatures as plain dicts, or why there
+            are none; then for each list the same of outputs, name to array, or of a
+            message in their place.
         threads: how many requests of a list run at once.
     """
-    session = Session(folder)
+
+    def write(content):
+        pickle.dump(content, answers)
+        answers.flush()
+
+    try:
+        session = Session(folder)
+    except RequestError as error:
+        write(str(error))
+        return
 
     def answer(request):
         try:
             return session.run(*request)
         except RequestError as error:
             return str(error)
-
-    def write(content):
-        pickle.dump(content, answers)
-        answers.flush()
 
     write({name: _plain(signature) for name, signature in session.signatures.items()})
     with ThreadPoolExecutor(threads) as pool:

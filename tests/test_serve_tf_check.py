@@ -17,6 +17,7 @@ from serve_tf.check import (
     check_answers,
     check_rows,
     check_saved_model,
+    different_rows,
 )
 from serve_tf.server import Refused, Server
 from train_tf.errors import InputError
@@ -112,12 +113,53 @@ def test_answers_that_are_no_numbers_break_the_promise(trained_cvae):
             return {"image": np.full(shape, np.nan, "float32")}
 
     folder = Path(trained_cvae[1]["saved_model"])
-    _, warm_up = _read_extras(folder)
+    about, warm_up = _read_extras(folder)
     warm_up = {"serving_default": warm_up["serving_default"]}
     with pytest.raises(Broken, match="differ"):
         check_answers(Silent(), folder, warm_up)
     with pytest.raises(Broken, match="differ"):
-        check_rows(Silent(), warm_up)
+        check_rows(Silent(), about, warm_up)
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_row_that_depends_on_those_beside_it_breaks_the_promise(leaks):
+    class Mean:
+        def ask(self, name, inputs):
+            return {"image": inputs["image"] - leaks * inputs["image"].mean(0)}
+
+    warm_up = {"serving_default": {"image": np.ones((1, 4, 4, 3), "float32")}}
+    if leaks:
+        with pytest.raises(Broken, match="Rows alone and in a batch of 7 differ by"):
+            check_rows(Mean(), {}, warm_up)
+    else:
+        assert check_rows(Mean(), {}, warm_up).endswith("within 0")
+
+
+def test_rows_of_every_kind_differ():
+    picture = np.full((4, 4, 3), 200, "uint8")
+    inputs = {
+        "image": np.ones((1, 4, 4, 3), "float32"),
+        "label": np.array([8], "int32"),
+        "seed": np.array([2**31 - 1], "int32"),
+        "image_bytes": np.array([tf.io.encode_png(picture).numpy()], object),
+    }
+    rows = different_rows(inputs, {"class_names": [str(n) for n in range(10)]})
+    assert rows["label"] == [8, 9, 0, 1, 2, 3, 4]
+    for name, values in rows.items():
+        assert len({str(value.tolist()) for value in values}) == 7
+        kind = (inputs[name].shape, inputs[name].dtype)
+        assert {(value.shape, value.dtype) for value in values} == {kind}
+
+
+def test_saved_model_that_cannot_be_read_is_told_in_a_sentence(trained, tmp_path):
+    shutil.copytree(trained[1]["saved_model"], tmp_path / "1")
+    graph = tmp_path / "1" / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:5000])
+    with pytest.raises(InputError, match=f"^TensorFlow cannot load {tmp_path}/1: .*$"):
+        list(check_saved_model(tmp_path / "1"))
+    (tmp_path / "1" / "assets.extra" / "model.json").write_text("{}")
+    with pytest.raises(InputError, match="model.json lacks class_names, kind"):
+        list(check_saved_model(tmp_path / "1"))
 
 
 def test_broken_promises_are_seen(trained_cvae, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import write_photos_and_masks
 
+from serve_tf import compare
 from serve_tf.compare import as_table, export_and_compare
 from serve_tf.runtimes import RUNTIMES, export_to, load_from
 from train_tf.errors import InputError
@@ -104,6 +105,19 @@ def test_comparison_has_a_row_for_each(trained, tmp_path):
     rows["onnx"] = {"refused": "onnx cannot take this model: no such operation"}
     table = as_table(rows).splitlines()
     assert len(table) == 5 and "no such operation" in table[-1]
+
+
+def test_speed_of_few_pictures_counts_those_that_there_are(monkeypatch):
+    clock = [0.0]
+
+    def run(request):
+        clock[0] += 0.01 * len(request["image"])  # 100 a second
+
+    monkeypatch.setattr(compare.time, "perf_counter", lambda: clock[0])
+    (row,) = compare._times({"slow": run}, {"image": np.zeros((5, 2, 2, 3))}).values()
+    assert row["pictures_at_once"] == 5
+    assert row["milliseconds"] == pytest.approx(10)
+    assert row["pictures_per_second"] == pytest.approx(100)
 
 
 def test_exports_that_are_there_are_named_before_anything_is_done(trained, tmp_path):
