@@ -23,14 +23,16 @@ def test_worker_that_says_nothing_is_silent(word, silent):
             time.sleep(4)
 
         threading.Thread(target=say, daemon=True).start()
-        assert answers.silent({1: f"localhost:{server.getsockname()[1]}"}) == silent
+        assert (
+            answers.unanswering({1: f"localhost:{server.getsockname()[1]}"}) == silent
+        )
 
 
 def test_grpc_server_answers():
     server = tf.distribute.Server(
         tf.train.ClusterSpec({"worker": ["localhost:0"]}), "worker", 0
     )
-    assert not answers.silent({0: server.target.removeprefix("grpc://")})
+    assert not answers.unanswering({0: server.target.removeprefix("grpc://")})
 
 
 def wait(seconds, patience):

@@ -84,10 +84,10 @@ class Resolver:
     ],
 )
 def test_lost_worker_is_named(answering, message, said, monkeypatch):
-    def silent(others):
+    def unanswering(others):
         return [n for n, x in others.items() if int(x.split(":")[1]) not in answering]
 
-    monkeypatch.setattr(cluster, "silent", silent)
+    monkeypatch.setattr(cluster, "unanswering", unanswering)
 
     class Strategy:
         cluster_resolver = Resolver()
@@ -102,10 +102,10 @@ def test_own_trouble_of_a_worker_is_not_told_as_a_lost_one(monkeypatch):
         cluster_resolver = Resolver()
 
     error = tf.errors.ResourceExhaustedError(None, None, "out of memory")
-    monkeypatch.setattr(cluster, "silent", lambda others: [])
+    monkeypatch.setattr(cluster, "unanswering", lambda others: [])
     with pytest.raises(tf.errors.ResourceExhaustedError), cluster.watched(Strategy()):
         raise error
-    monkeypatch.setattr(cluster, "silent", lambda others: [1])
+    monkeypatch.setattr(cluster, "unanswering", lambda others: [1])
     with pytest.raises(WorkerLost), cluster.watched(Strategy()):
         raise error
 
@@ -126,7 +126,7 @@ def test_error_of_a_lone_training_is_its_own():
 def test_worker_that_is_stuck_ends_itself_in_a_sentence(limit, others, said):
     script = (
         f"import threading; from train_tf import cluster; cluster.{limit} = 2;"
-        f"cluster.PROGRESS.watch(threading.Event(), {others})"
+        f"cluster.WATCHDOG.watch(threading.Event(), {others})"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True

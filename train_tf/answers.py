@@ -16,7 +16,7 @@ import sys
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
-def silent(others):
+def unanswering(others):
     """Those that do not answer.
 
     Args:
@@ -45,7 +45,7 @@ def did_not_come(workers, index, seconds):
     return (
         f"The {len(workers)} workers of TF_CONFIG did not come together within "
         f"{seconds} seconds. No answer from: "
-        f"{named(silent(others), others) or 'none that would be silent now'}. "
+        f"{named(unanswering(others), others) or 'none that would be silent now'}. "
         "Start all again."
     )
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context as eager_context
 
-from train_tf.answers import did_not_come, named, patience, silent
+from train_tf.answers import did_not_come, named, patience, unanswering
 from train_tf.command_line import TRY_AGAIN
 from train_tf.errors import InputError, WorkerLost
 
@@ -74,7 +74,7 @@ def from_chief(content, strategy):
     if strategy.cluster_resolver is None:
         return content
 
-    PROGRESS.note()
+    WATCHDOG.note()
     # What all gather: the chief's bytes, as whole numbers, and nothing of the others. A
     # byte before them, because TensorFlow breaks down where there is nothing at all.
     content = b"." + content if is_chief(strategy) else b""
@@ -111,7 +111,7 @@ OWN_TROUBLE = (
 )
 
 
-class Progress:
+class Watchdog:
     """When this worker last got on; ends the process when that is too long ago.
 
     TensorFlow's own time-out of an exchange keeps a thread for each of them until it is
@@ -135,13 +135,13 @@ class Progress:
         self.note()
         while not stop.wait(1):
             seconds = time.monotonic() - self.last
-            lost = seconds > SILENT_SECONDS and silent(others)
+            lost = seconds > SILENT_SECONDS and unanswering(others)
             if lost or seconds > STUCK_SECONDS:
                 why = f"no worker got on for {seconds:.0f} seconds"
                 _end_process(_told(lost, others, why))
 
 
-PROGRESS = Progress()
+WATCHDOG = Watchdog()
 
 
 @contextlib.contextmanager
@@ -151,14 +151,14 @@ def watched(strategy):
         yield
         return
     others, stop = _others(strategy.cluster_resolver), threading.Event()
-    threading.Thread(target=PROGRESS.watch, args=(stop, others), daemon=True).start()
+    threading.Thread(target=WATCHDOG.watch, args=(stop, others), daemon=True).start()
     try:
         yield
     except tf.errors.OpError as error:
         lines = [line.strip() for line in error.message.splitlines() if line.strip()]
         why = next((line for line in lines if "aborted" in line), "".join(lines[:1]))
-        named = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
-        lost = silent(others) or sorted({*map(int, named)} & set(others))
+        told = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
+        lost = unanswering(others) or sorted({*map(int, told)} & set(others))
         if not lost and isinstance(error, OWN_TROUBLE):
             raise
         raise WorkerLost(_told(lost, others, f"TensorFlow says: {why}")) from error
