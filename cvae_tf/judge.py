@@ -4,6 +4,8 @@ It says as what a relabelled picture is read. It is trained once for a data set 
 kept; its own accuracy on the real test images stands beside everything that it says.
 """
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -21,6 +23,7 @@ SIZES = {"mnist": (16, 6), "cifar10": (32, 12)}  # filters and epochs
 BATCH_SIZE = 128
 HIGHEST_RATE = 3e-3
 JUDGES = Path("runs/judges")  # where they are kept
+DAMAGED = (ValueError, LookupError, TypeError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 def find_judge(dataset, images, folder=JUDGES):
@@ -50,7 +53,7 @@ def find_judge(dataset, images, folder=JUDGES):
     try:
         judge = keras.saving.load_model(place / "judge.keras", compile=False)
         accuracy = float(read_json(place / "accuracy.json")["accuracy"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"The judge in {place} is damaged: delete the folder, and the judge is "
             f"trained again. {error}"

@@ -139,14 +139,15 @@ def prepare_own(picture, image_shape):
     """Make a picture like those of the set.
 
     In colour, it is squeezed to the set's size. In grey, as MNIST was made: light on
-    dark, cut to its strokes, and these scaled to fit the middle 20 of 28 pixels.
+    dark, cut to its strokes, these scaled to fit the middle 20 of 28 pixels, and their
+    centre of mass brought to the middle.
 
     Args:
         picture: (height, width, 3), uint8.
         image_shape: (height, width, channels) of the set.
 
     Returns:
-        The image, of that shape, float32 in [0, 1].
+        The image, of that shape, float32 in [0, 1]; black where there is no stroke.
     """
     height, width, channels = image_shape
     picture = picture.astype("float32") / 255
@@ -154,18 +155,27 @@ def prepare_own(picture, image_shape):
         resized = tf.image.resize(picture, (height, width), antialias=True)
         return resized.numpy().clip(0, 1)  # rounding may leave the range
     grey = picture.mean(-1)
-    if np.median(grey) > 0.5:
-        grey = 1 - grey
-    grey = np.maximum(grey - np.median(grey), 0)  # of grey paper, too, nothing is left
+    grey -= np.median(grey)  # the paper's
+    grey = np.maximum(grey if grey.max() > -grey.min() else -grey, 0)
     grey /= max(grey.max(), 0.1)
     rows, columns = (np.flatnonzero((grey > 0.3).any(axis)) for axis in (1, 0))
-    if len(rows):
-        grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    margin = round(height / 7)
-    middle = tf.image.resize_with_pad(
-        grey[..., None], height - 2 * margin, width - 2 * margin, antialias=True
-    )
-    return np.pad(middle, ((margin, margin), (margin, margin), (0, 0))).clip(0, 1)
+    image = np.zeros(image_shape, "float32")
+    if not len(rows):
+        return image
+    grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = (height - 2 * round(height / 7)) / max(grey.shape)
+    tall, wide = (max(1, round(side * scale)) for side in grey.shape)
+    strokes = tf.image.resize(grey[..., None], (tall, wide), antialias=True).numpy()
+    top = _centred(strokes.sum((1, 2)), height)
+    left = _centred(strokes.sum((0, 2)), width)
+    image[top : top + tall, left : left + wide] = strokes
+    return image.clip(0, 1)
+
+
+def _centred(weights, side):
+    """Where to begin with weights, so that their centre is in the middle of a side."""
+    centre = np.average(np.arange(len(weights)), weights=weights)
+    return int(np.clip(round((side - 1) / 2 - centre), 0, side - len(weights)))
 
 
 def as_text(scores):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cvae_tf import report
 from cvae_tf.data import load_images, scaled
-from cvae_tf.judge import accuracy_of, find_judge
+from cvae_tf.judge import accuracy_of, build_judge, find_judge
 from cvae_tf.wrong_label import (
     Relabeller,
     draw_own_image,
@@ -139,6 +139,19 @@ def test_damaged_judge_is_named(left, images, tmp_path):
         find_judge("mnist", images, tmp_path)
 
 
+def test_judge_with_spoilt_bytes_is_named(images, tmp_path):
+    place = tmp_path / f"mnist-{images.counts['train']}"
+    place.mkdir()
+    (place / "accuracy.json").write_text('{"accuracy": 0.99}')
+    build_judge((28, 28, 1), 10, 4).save(place / "judge.keras")
+    content = bytearray((place / "judge.keras").read_bytes())
+    for at in range(100, len(content) - 500, 500):  # in every file of the archive
+        content[at : at + 40] = bytes(40)
+    (place / "judge.keras").write_bytes(content)
+    with pytest.raises(InputError, match=f"judge in {place} is damaged: delete"):
+        find_judge("mnist", images, tmp_path)
+
+
 def test_judge_with_a_strangers_code_is_refused(images, tmp_path):
     place = tmp_path / f"mnist-{images.counts['train']}"
     place.mkdir()
@@ -164,7 +177,7 @@ def test_own_picture_is_drawn_under_every_label(trained_cvae, tmp_path):
         draw_own_image(model, tmp_path / "mine.png", "10", tmp_path / "out")
 
 
-@pytest.mark.parametrize("paper", [255, 160])
+@pytest.mark.parametrize("paper", [255, 160, 120, 100])
 def test_own_digit_is_cut_to_its_strokes_whatever_its_paper(paper):
     photo = np.full((100, 80, 3), paper, "uint8")
     photo[30:70, 40:48] = 20  # a one
@@ -173,6 +186,25 @@ def test_own_digit_is_cut_to_its_strokes_whatever_its_paper(paper):
     assert np.flatnonzero(picture.max(1) > 0.3).tolist() == list(range(4, 24))
     assert np.flatnonzero(picture.max(0) > 0.3).tolist() == [12, 13, 14, 15]
     assert picture[:, :11].max() == picture[:, 17:].max() == 0
+
+
+@pytest.mark.parametrize("size", [(100, 4), (400, 15), (30, 1), (2, 90)], ids=str)
+def test_own_thin_stroke_is_20_pixels_long(size):
+    photo = np.full((size[0] + 60, size[1] + 60, 3), 255, "uint8")
+    photo[30:-30, 30:-30] = 0
+    picture = prepare_own(photo, (28, 28, 1))[..., 0]
+    rows, columns = ((picture > 0.3).any(axis).sum() for axis in (1, 0))
+    assert max(rows, columns) == 20 and min(rows, columns) == 1
+
+
+def test_own_digit_has_its_centre_of_mass_in_the_middle():
+    photo = np.full((200, 200, 3), 255, "uint8")
+    photo[50:150, 50:60] = 0
+    photo[120:150, 50:110] = 0  # heavy at the bottom left
+    picture = prepare_own(photo, (28, 28, 1))[..., 0]
+    for axis in (0, 1):
+        weights = picture.sum(axis)
+        assert np.average(np.arange(28), weights=weights) == pytest.approx(13.5, abs=1)
 
 
 def test_own_picture_without_strokes_is_empty():
