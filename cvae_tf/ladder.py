@@ -95,7 +95,9 @@ class LadderCVAE(CVAE):
         self.draws = keras.random.SeedGenerator(seed + 1)
         for part in (*self.samples, self.sketch_likelihood):
             part.build(None)
-        self.trackers = {**self.trackers, "obeyed": keras.metrics.Mean("obeyed")}
+        self.is_watched = any(self.balance[1:])  # or the side networks are not needed
+        if self.is_watched:
+            self.trackers = {**self.trackers, "obeyed": keras.metrics.Mean("obeyed")}
 
     def decode_posterior(self, images, labels, training=False):
         outputs, levels, _, _ = self._pass(images, labels, training)
@@ -109,49 +111,64 @@ class LadderCVAE(CVAE):
         images, labels = self.check(images, labels)
         outputs, levels, style, sketch = self._pass(images, labels, training=True)
         terms = self.terms_of(images, outputs, levels, training=True)
-        mean = levels[0].mean  # what a relabelled image is drawn from
-        styles, wrong = self._styles_to_relabel(style), self._wrong_labels(labels)
-        drawn = self._sketch(styles, wrong)
-        read_in_style = self.label_reader(mean)
-        read_in_drawn = self.critic(drawn, training=True)
-        recovered, _ = self.encode(drawn, wrong, training=True)
-
         # Details that cost their full price from the start are never taken into use,
         # and side networks that know nothing yet have nothing to teach.
         warmth = tf.cast(self.optimizer.iterations, tf.float32) / self.warm_up
         warmth = tf.minimum(1.0, warmth)
         of_details = sum(normal_kl(*level) for level in levels[1:])
         early = (1 - warmth) * self.beta * of_details
-        beside = Balance(
-            sketch=self.sketch_likelihood(images, sketch),
-            independence=warmth * distance_from_uniform(read_in_style),
-            obedience=warmth * surprise(wrong, read_in_drawn),
-            recovery=tf.reduce_sum(
-                tf.square(recovered - tf.stop_gradient(styles)), axis=-1
-            ),
-        )
-        loss = tf.reduce_mean(terms["negative_elbo"] - early) + sum(
-            weight * tf.reduce_mean(nats)
-            for weight, nats in zip(self.balance, beside, strict=True)
-        )
-        unreal = tf.fill(tf.shape(labels), self.classes)
-        loss_beside = tf.reduce_mean(
-            surprise(labels, read_in_style)
-            + surprise(labels, self.critic(images, training=True))
-            + warmth * FAKE * surprise(unreal, read_in_drawn)
-        )
+        sketched = self.balance.sketch * self.sketch_likelihood(images, sketch)
+        loss = tf.reduce_mean(terms["negative_elbo"] - early + sketched)
 
-        terms["obeyed"] = self._obeyed(read_in_drawn, wrong)
         watching = [
             *self.label_reader.trainable_variables,
             *self.critic.trainable_variables,
         ]
         ids = {id(variable) for variable in watching}
         drawing = [v for v in self.trainable_variables if id(v) not in ids]
-        return [(loss, drawing), (loss_beside, watching)], terms
+        if not self.is_watched:
+            return [(loss, drawing)], terms
+        beside, of_watching, terms["obeyed"] = self._watch(
+            images, labels, levels[0].mean, style, warmth
+        )
+        return [(loss + beside, drawing), (of_watching, watching)], terms
+
+    def _watch(self, images, labels, mean, style, warmth):
+        """What the side networks see of a training step.
+
+        Args:
+            mean, style: of the images' latents, and drawn from them.
+            warmth: how much independence and obedience count yet, from 0 to 1.
+
+        Returns:
+            The loss of the drawing networks, that of the side networks, and whether
+            each label that was sent is obeyed, (batch,).
+        """
+        # A relabelled image is drawn from the mean.
+        styles, wrong = self._styles_to_relabel(style), self._wrong_labels(labels)
+        drawn = self._sketch(styles, wrong)
+        read_in_style = self.label_reader(mean)
+        read_in_drawn = self.critic(drawn, training=True)
+        recovered, _ = self.encode(drawn, wrong, training=True)
+        away = tf.square(recovered - tf.stop_gradient(styles))
+        _, independence, obedience, recovery = self.balance
+        beside = tf.reduce_mean(
+            independence * warmth * distance_from_uniform(read_in_style)
+            + obedience * warmth * surprise(wrong, read_in_drawn)
+            + recovery * tf.reduce_sum(away, axis=-1)
+        )
+        unreal = tf.fill(tf.shape(labels), self.classes)
+        of_watching = tf.reduce_mean(
+            surprise(labels, read_in_style)
+            + surprise(labels, self.critic(images, training=True))
+            + warmth * FAKE * surprise(unreal, read_in_drawn)
+        )
+        return beside, of_watching, self._obeyed(read_in_drawn, wrong)
 
     def test_step(self, data):
         """As the `CVAE`'s; the images' own styles are relabelled, no others."""
+        if not self.is_watched:
+            return super().test_step(data)
         images, labels = self.check(*data[:2])
         replica, count = replicas.place()
         rows = tf.range(tf.shape(labels)[0]) * count + replica
@@ -162,13 +179,15 @@ class LadderCVAE(CVAE):
         return self._track(terms["negative_elbo"], terms | obeyed)
 
     def get_metrics_result(self):
-        """As Keras's, and two figures that the `CVAE` does not have.
+        """As Keras's, and if labels are watched, two figures that `CVAE` does not have.
 
         "obeyed" is how often the critic reads a relabelled image as the label that was
         sent; it is trained beside, and no judge. "price" is the negative ELBO at beta
         1, and `DISOBEDIENCE` for what is not obeyed.
         """
         figures = super().get_metrics_result()
+        if not self.is_watched:
+            return figures
         disobeyed = 1 - figures["obeyed"]
         price = figures["distortion"] + figures["rate"] + DISOBEDIENCE * disobeyed
         return {**figures, "price": price}

@@ -85,7 +85,7 @@ class CVAE(keras.Model):
         return _call(self.encoder, images, labels, training)
 
     def decode(self, latents, labels, training=False):
-        """The likelihood's outputs for latents and labels."""
+        """What the decoder makes of latents and labels."""
         return _call(self.decoder, latents, labels, training)
 
     def elbo_terms(self, images, labels, training=False):
@@ -183,27 +183,35 @@ class CVAE(keras.Model):
         """Labels as int32, (batch,).
 
         Raises:
-            ValueError: if they are no whole numbers from 0 to classes - 1.
+            ValueError: if they are no whole numbers from 0 to classes - 1, or have
+                another shape than (batch,) or (batch, 1).
+            tf.errors.InvalidArgumentError: if that shows only in a graph.
         """
+        message = f"Expected labels from 0 to {self.classes - 1}, whole numbers."
         if not tf.is_tensor(labels):
             labels = np.asarray(labels)
             whole = np.issubdtype(labels.dtype, np.number) and np.all(
                 labels == np.floor(labels)
             )
             if not whole or np.any((labels < 0) | (labels >= self.classes)):
-                raise ValueError(
-                    f"Expected labels from 0 to {self.classes - 1}, whole numbers. "
-                    f"Received: {labels.tolist()}"
-                )
-        labels = tf.reshape(tf.cast(labels, tf.int32), [-1])
-        message = f"Expected labels from 0 to {self.classes - 1}."
-        with tf.control_dependencies(
-            [
-                tf.debugging.assert_non_negative(labels, message),
-                tf.debugging.assert_less(labels, self.classes, message),
-            ]
-        ):
-            return tf.identity(labels)
+                raise ValueError(f"{message} Received: {labels.tolist()}")
+            labels = tf.convert_to_tensor(labels)
+        rank = labels.shape.rank
+        if rank not in (None, 1) and not (rank == 2 and labels.shape[1] in (None, 1)):
+            raise ValueError(
+                "Expected labels of shape (batch,) or (batch, 1), not one-hot. "
+                f"Received: {tuple(labels.shape)}"
+            )
+        numbers = tf.reshape(tf.cast(labels, tf.int32), [-1])
+        checks = [
+            tf.debugging.assert_non_negative(numbers, message),
+            tf.debugging.assert_less(numbers, self.classes, message),
+        ]
+        if labels.dtype.is_floating:
+            whole = tf.debugging.assert_equal(labels, tf.floor(labels), message)
+            checks.append(whole)
+        with tf.control_dependencies(checks):
+            return tf.identity(numbers)
 
     @property
     def metrics(self):

@@ -189,3 +189,16 @@ def test_terms_beside_the_elbo_are_exact():
     assert distance[1] == pytest.approx(0, abs=1e-6)
     nats = surprise(tf.constant([0, 1]), logits).numpy()
     assert nats == pytest.approx([np.log(2), np.log(3)])
+
+
+def test_without_side_networks_only_the_drawing_ones_are_trained():
+    model, (images, labels) = small(balance=(1.0, 0.0, 0.0, 0.0)), batch()
+    model.compile(keras.optimizers.SGD(1e-4))
+    beside = [*model.critic.get_weights(), *model.label_reader.get_weights()]
+    before = model.decoder.get_weights()[0]
+    history = model.fit(images, labels, validation_data=(images, labels), verbose=0)
+    assert "loss" in history.history and not {"obeyed", "price"} & set(history.history)
+    after = [*model.critic.get_weights(), *model.label_reader.get_weights()]
+    for one, other in zip(beside, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.abs(model.decoder.get_weights()[0] - before).max() > 0

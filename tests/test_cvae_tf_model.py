@@ -129,6 +129,36 @@ def test_label_out_of_range_is_refused_inside_a_graph_too(wrong):
         relabel(images, tf.constant([wrong]))
 
 
+@pytest.mark.parametrize("ask", ["relabel", "generate", "call", "fit"])
+def test_fraction_for_a_label_is_refused_in_a_tensor_too(ask):
+    model, (images, _) = small(), batch(2)
+    wrong = tf.constant([1.7, 0.2])
+    model.compile("sgd")
+    asked = {
+        "relabel": lambda: model.relabel(images, wrong),
+        "generate": lambda: model.generate(wrong),
+        "call": lambda: model((images, wrong)),
+        "fit": lambda: model.fit(images, np.array(wrong), verbose=0),
+    }
+    with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers"):
+        asked[ask]()
+
+
+@pytest.mark.parametrize("ask", ["relabel", "generate", "call", "fit"])
+def test_one_hot_labels_are_refused_by_shape(ask):
+    model, (images, _) = small(), batch(2)
+    wrong = np.eye(CLASSES, dtype="int32")[[1, 2]]
+    model.compile("sgd")
+    asked = {
+        "relabel": lambda: model.relabel(images, wrong),
+        "generate": lambda: model.generate(wrong),
+        "call": lambda: model((images, wrong)),
+        "fit": lambda: model.fit(images, wrong, verbose=0),
+    }
+    with pytest.raises(ValueError, match=r"not one-hot. Received: \((2|None), 3\)"):
+        asked[ask]()
+
+
 def test_labels_may_come_as_a_column():
     model, (images, labels) = small(), batch()
     one, other = model.relabel(images, labels), model.relabel(images, labels[:, None])
