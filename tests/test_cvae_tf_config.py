@@ -3,10 +3,12 @@
 import ast
 import dataclasses
 import inspect
+import sys
 import typing
 
 import pytest
 
+from cvae_tf import config
 from cvae_tf.config import (
     BALANCE,
     EPOCHS,
@@ -20,8 +22,11 @@ from cvae_tf.config import (
 from cvae_tf.data import DATASETS
 from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.style import STYLES
+from train_tf import command_line
+from train_tf.command_line import to_dict
 from train_tf.config import RunConfig
 from train_tf.errors import InputError
+from train_tf.files import write_json
 
 
 @pytest.mark.parametrize(
@@ -99,3 +104,31 @@ def test_search_is_for_what_it_can_change():
 def test_balance_takes_the_obedience_asked_for():
     assert CVAEConfig(obedience=7.0).balance == (1.0, 5.0, 7.0, 5.0)
     assert CVAEConfig(decoder_label=False).balance[2] == 0
+
+
+def test_file_of_options_leaves_open_what_it_had_been_left_open(tmp_path, monkeypatch):
+    write_json(tmp_path / "config.json", to_dict(CVAEConfig(obedience=7)))
+    words = ["--dataset", "cifar10", "--network", "compact"]
+    arguments = ["train_cvae.py", "--config", str(tmp_path / "config.json"), *words]
+    monkeypatch.setattr(sys, "argv", arguments)
+    got = []
+    assert command_line.run(CVAEConfig, got.append) == 0
+    expected = CVAEConfig(dataset="cifar10", obedience=7)
+    assert dataclasses.replace(got[0], config=None) == expected
+    assert got[0].name == "cvae_cifar10_compact_gaussian" and got[0].epochs == 10
+
+
+def test_help_says_what_options_are_when_they_are_left_out():
+    told = inspect.getsource(config)
+    for name, values in {
+        "epochs": EPOCHS.values(),
+        "batch_size": [batch for batch, _ in STEPS.values()],
+        "learning_rate": [rate for _, rate in STEPS.values()],
+        "latents": [sizes["latents"] for sizes in SUITED.values()],
+        "detail_latents": [sizes["detail_latents"] for sizes in SUITED.values()],
+        "width": [sizes["width"] for sizes in SUITED.values()],
+        "obedience": [balance[2] for balance in BALANCE.values()],
+    }.items():
+        _, docstring, *_ = told.split(f"    {name}: ", 1)[1].split('"""', 2)
+        for value in values:
+            assert f"{value:.4f}".rstrip("0").rstrip(".") in docstring, name

@@ -100,12 +100,24 @@ def _parse(config_class, arguments):
     file = naming.parse_known_args(arguments)[0].config
     if not file or "config" not in _names(config_class):
         return parse(arguments)
-    given = _as_arguments(read_json(file), config_class, file)
+    options = read_json(file)
     try:
-        parse(given)
+        config = parse(_as_arguments(options, config_class, file))
     except SystemExit as error:  # after telling which
         raise InputError(f"Not in order: the options in {file}.") from error
-    return parse([*given, *arguments])
+    asked_for = {x: y for x, y in options.items() if not _follows(config, x)}
+    return parse([*_as_arguments(asked_for, config_class, file), *arguments])
+
+
+def _follows(config, name):
+    """Whether an option's value is the one that it would get if it were left out."""
+    value = getattr(config, name)
+    if getattr(type(config), name, None) is not None or value is None:
+        return False
+    try:
+        return getattr(dataclasses.replace(config, **{name: None}), name) == value
+    except InputError:
+        return False
 
 
 def _describe_options(config_class):
