@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from conftest import ROOT
 
 from train_tf.datasets import (
@@ -40,7 +41,7 @@ def test_first_place_that_has_the_set_is_taken(tmp_path, monkeypatch):
 
 
 def test_newest_version_is_taken_by_number(tmp_path):
-    prepared(tmp_path, versions=("2.0.0", "10.0.0", "9.1.0"))
+    prepared(tmp_path, versions=("2.0.0", "10.0.0", "9.1.0", "11.0.0.bak"))
     assert find_dataset("mnist", tmp_path).name == "10.0.0"
 
 
@@ -80,6 +81,28 @@ def test_download_without_a_network_ends_at_once_in_a_sentence(tmp_path, monkeyp
     with pytest.raises(InputError, match="mnist could not be downloaded from"):
         prepare_dataset("mnist", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_prepared_set_is_taken_without_a_network(small_sets, monkeypatch, capsys):
+    def unknown(*_):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    prepare_dataset("mnist", small_sets)
+    assert f"Data: mnist from {small_sets}" in capsys.readouterr().out
+
+
+def test_download_by_a_proxy_needs_no_names_of_its_own(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise AssertionError("looked the host up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setenv("https_proxy", "http://localhost:9")
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", lambda _: 1 / 0
+    )
+    with pytest.raises(InputError, match="could not be downloaded.*division by zero"):
+        prepare_dataset("mnist", tmp_path)
 
 
 def test_sets_to_prepare_are_those_the_script_offers():

@@ -56,3 +56,15 @@ def test_training_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
     monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
     with pytest.raises(InputError, match="Make the pictures, the batch or the network"):
         devices.check_memory([model], batch_size=2)
+
+
+def test_memory_is_counted_in_the_precision_of_each_output(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(devices, "check_fits", lambda size, *_: sizes.append(size))
+    for precision in ("float32", "bfloat16"):
+        devices.set_up(precision, seed=0)
+        image = keras.Input((4, 4, 3), dtype="float32")
+        x = keras.layers.Conv2D(5, 1)(image)
+        devices.check_memory([keras.Model(image, x)], batch_size=7)
+    image, features = 4 * 4 * 3, 4 * 4 * 5
+    assert sizes == [7 * 4 * (image + features), 7 * (4 * image + 2 * features)]

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from train_tf import files
 from train_tf.errors import InputError
 from train_tf.files import (
     read_json,
@@ -71,17 +72,34 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(tmp_path):
+@pytest.mark.parametrize("name", ["folder", "a[1]-x.png"])
+def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(name, tmp_path):
     with subprocess.Popen(["sleep", "600"]) as other:
-        left = tmp_path / f".writing-{2**22 + 1}-folder"  # above all process numbers
-        alive = tmp_path / f".writing-{other.pid}-folder"
+        left = tmp_path / f".writing-{2**22 + 1}-{name}"  # above all process numbers
+        alive = tmp_path / f".writing-{other.pid}-{name}"
         elsewhere = tmp_path / f".writing-{2**22 + 1}-another"
         for folder in (left, alive, elsewhere):
             folder.mkdir()
-        with written_beside(tmp_path / "folder") as beside:
+        with written_beside(tmp_path / name) as beside:
             beside.mkdir()
         other.kill()
-    assert {*tmp_path.iterdir()} == {tmp_path / "folder", alive, elsewhere}
+    assert {*tmp_path.iterdir()} == {tmp_path / name, alive, elsewhere}
+
+
+def test_folder_that_is_removed_is_whole_or_a_leftover(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").touch()
+
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            files.remove(tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+    remove_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_full_disk_is_told_as_such_whatever_the_library_says(tmp_path):

@@ -7,10 +7,17 @@ checksum of all of it.
 
 import hashlib
 import json
+import re
 import shutil
 
 from train_tf.errors import InputError
-from train_tf.files import read_json, remove_leftovers, write_json, written_beside
+from train_tf.files import (
+    read_json,
+    remove,
+    remove_leftovers,
+    write_json,
+    written_beside,
+)
 
 WEIGHTS, STATE = "model.weights.h5", "state.json"
 
@@ -33,8 +40,8 @@ class Checkpoints:
     def __init__(self, folder):
         self.folder = folder
         remove_leftovers(folder)
-        names = (path.name for path in folder.glob("epoch-*"))
-        self.epochs = sorted(int(name.removeprefix("epoch-")) for name in names)
+        found = (re.fullmatch(r"epoch-(\d+)", x.name) for x in folder.glob("epoch-*"))
+        self.epochs = sorted(int(match[1]) for match in found if match)
         damaged = [epoch for epoch in self.epochs if not self._is_sound(epoch)]
         if damaged and damaged == self.epochs:
             raise InputError(
@@ -71,7 +78,7 @@ class Checkpoints:
             write_json(beside / STATE, {"sha256": checksum, **state})
         for earlier in self.epochs:
             if earlier not in keep:
-                shutil.rmtree(self._folder(earlier))
+                remove(self._folder(earlier))
         self.epochs = list(keep)
 
     def weights(self, epoch):

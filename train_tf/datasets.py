@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import re
 import socket
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,8 @@ def find_dataset(name, data_dir=None):
     places = [data_dir] if data_dir else [os.getenv("TFDS_DATA_DIR"), home, BUNDLED]
     places = [Path(place) for place in places if place]
     for place in places:
-        versions = list((place / name).glob("*.*.*/dataset_info.json"))
+        files = (place / name).glob("*/dataset_info.json")
+        versions = [x for x in files if re.fullmatch(r"\d+\.\d+\.\d+", x.parent.name)]
         if versions:
             return max(versions, key=_version_numbers).parent
     searched = "\n".join(f"  {place / name}" for place in places)
@@ -90,7 +93,8 @@ def prepare_dataset(name, data_dir=None):
         f"into {builder.data_path}"
     )
     try:
-        socket.getaddrinfo(host, 443)  # without a network TFDS tries for minutes
+        if not (builder.is_prepared() or urllib.request.getproxies()):
+            socket.getaddrinfo(host, 443)  # without a network TFDS tries for minutes
         builder.download_and_prepare()
     except Exception as error:  # network, proxy, checksum, disk: each its own type
         raise InputError(

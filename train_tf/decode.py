@@ -135,7 +135,9 @@ def _end_of(pattern, data):
 
 def _upright(picture, orientation):
     picture = tf.cond(
-        orientation >= 5, lambda: tf.transpose(picture, (1, 0, 2)), lambda: picture
+        (orientation >= 5) & (orientation <= 8),
+        lambda: tf.transpose(picture, (1, 0, 2)),
+        lambda: picture,
     )
     for axis, turned in ((1, (2, 3, 6, 7)), (0, (3, 4, 7, 8))):
         step = tf.where(tf.reduce_any(orientation == tf.constant(turned)), -1, 1)

@@ -1,6 +1,7 @@
 """What a run computes with: processors, precision, seeds, memory."""
 
 import contextlib
+import math
 from pathlib import Path
 
 import keras
@@ -85,11 +86,12 @@ def check_memory(models, batch_size):
         InputError: if the outputs alone exceed the memory that is free.
     """
     layers = [layer for model in models for layer in model.layers]
-    floats = sum(_size(output.shape) for layer in layers for output in _outputs(layer))
+    outputs = (x for layer in layers for x in keras.tree.flatten(layer.output))
+    size = sum(tf.as_dtype(x.dtype).size * math.prod(x.shape[1:]) for x in outputs)
     batch = (batch_size, *models[0].inputs[0].shape[1:])
     if not tf.config.list_physical_devices("GPU"):
         check_fits(
-            4 * batch_size * floats,
+            batch_size * size,
             f"A training step with a batch of {batch}",
             "Make the pictures, the batch or the network smaller.",
         )
@@ -111,15 +113,3 @@ def instructions():
     except (OSError, IndexError):  # not Linux, or not x86
         return set()
     return set(flags.split())
-
-
-def _outputs(layer):
-    output = layer.output
-    return output if isinstance(output, list | tuple) else [output]
-
-
-def _size(shape):
-    size = 1
-    for side in shape[1:]:
-        size *= side
-    return size

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import shutil
@@ -32,11 +33,10 @@ def written_beside(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".writing-*-{path.name}"):
+    for leftover in _left_half_written(path.parent).pop(path.name, ()):
         if not _is_being_written(leftover):
             _remove(leftover)
-    # The ending stays the same: Keras and matplotlib choose the format by it.
-    beside = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    beside = _beside(path)
     try:
         yield beside
         _flush_to_disk(beside)
@@ -76,10 +76,26 @@ def write_text(path, text):
         beside.write_text(text, encoding="utf-8")
 
 
+def remove(folder):
+    """Delete a folder; after a kill it is whole, or what `remove_leftovers` deletes."""
+    beside = _beside(folder)
+    folder.rename(beside)
+    shutil.rmtree(beside)
+
+
 def remove_leftovers(folder):
     """Delete what a killed process left half-written in `folder`."""
     for leftover in Path(folder).glob(".writing-*"):
         _remove(leftover)
+
+
+@functools.cache  # a folder of many files is gone through once
+def _left_half_written(folder):
+    """Name to what other processes were writing to it when this one first looked."""
+    found = {}
+    for path in folder.glob(".writing-*"):
+        found.setdefault(path.name.split("-", 2)[2], []).append(path)
+    return found
 
 
 def _is_being_written(beside):
@@ -90,6 +106,11 @@ def _is_being_written(beside):
         and int(process) != os.getpid()
         and psutil.pid_exists(int(process))
     )
+
+
+def _beside(path):
+    # The ending stays the same: Keras and matplotlib choose the format by it.
+    return path.with_name(f".writing-{os.getpid()}-{path.name}")
 
 
 def _remove(path):
