@@ -84,3 +84,12 @@ def test_saved_norm_comes_back(tmp_path):
     again = keras.saving.load_model(tmp_path / "norm.keras")
     assert type(again.layers[0]) is BatchNormalization
     np.testing.assert_array_equal(model(FEATURES), again(FEATURES))
+
+
+@pytest.mark.parametrize("without", ["scale", "center"])
+def test_norm_may_go_without_scale_or_centre(without):
+    ours, theirs = (
+        kind(**{without: False})(FEATURES, training=True)
+        for kind in (BatchNormalization, keras.layers.BatchNormalization)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -59,3 +59,8 @@ def test_update_costs_one_operation_for_each_variable(kind):
 def test_adam_survives_its_config():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(Adam(0.01)))
     assert isinstance(again, Adam)
+
+
+def test_amsgrad_is_refused_and_not_left_out():
+    with pytest.raises(ValueError, match="no amsgrad"):
+        Adam(0.01, amsgrad=True)

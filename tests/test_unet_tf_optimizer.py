@@ -55,6 +55,10 @@ def test_last_layer_is_left_to_adamw():
     }
     assert "logits/kernel" in by_adamw
     assert "down0_strided_conv/kernel" not in by_adamw
+    strided = next(
+        v for v in model.trainable_variables if v.path == "down0_strided_conv/kernel"
+    )
+    assert Muon(exclude_layers=["strided"])._should_use_adamw(strided)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             or self.axis not in (-1, 3)
             or mask is not None
             or self.renorm
+            or self.gamma is None
+            or self.beta is None
             or (of_batch and self.synchronized)
         ):
             return super().call(inputs, training, mask)

@@ -34,7 +34,16 @@ def adam_update(variable, m, v, gradient, learning_rate, step, beta_1, beta_2, e
 
 @keras.saving.register_keras_serializable("train_tf")
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam, updating by `adam_update`; all settings but amsgrad are taken."""
+    """Keras's Adam, updating by `adam_update`, which has no amsgrad.
+
+    Raises:
+        ValueError: if amsgrad is asked for.
+    """
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        if self.amsgrad:
+            raise ValueError("Expected no amsgrad; keras.optimizers.Adam has it.")
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)

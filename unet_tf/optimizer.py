@@ -1,5 +1,7 @@
 """The optimizer of the UNet: Muon for convolution kernels, AdamW for the rest."""
 
+import re
+
 import keras
 from keras import ops
 
@@ -23,15 +25,31 @@ class Muon(keras.optimizers.Muon):
     the multiplications.
 
     Args:
-        learning_rate: number or schedule, on AdamW's scale.
+        learning_rate: number or schedule, of the kernels; on AdamW's scale.
+        adam_lr_ratio: the learning rate of AdamW as a share of it.
+        exclude_layers: patterns of the names of layers whose kernels, too, are left to
+            AdamW.
         settings: as `keras.optimizers.Muon`.
     """
 
-    def __init__(self, learning_rate=5e-3, adam_lr_ratio=0.4, **settings):
-        super().__init__(learning_rate, adam_lr_ratio=adam_lr_ratio, **settings)
+    def __init__(
+        self,
+        learning_rate=5e-3,
+        adam_lr_ratio=0.4,
+        exclude_layers=("logits",),
+        **settings,
+    ):
+        super().__init__(
+            learning_rate,
+            adam_lr_ratio=adam_lr_ratio,
+            exclude_layers=list(exclude_layers),
+            **settings,
+        )
 
     def _should_use_adamw(self, variable):
-        return len(variable.shape) != 4 or "logits" in variable.path
+        return len(variable.shape) != 4 or any(
+            re.search(pattern, variable.path) for pattern in self.exclude_layers
+        )
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign_add(m, gradient + m * (self.momentum - 1))
