@@ -52,6 +52,22 @@ def test_two_photographs_of_one_name_do_not_overwrite_each_other(trained, tmp_pa
     assert names == {"a.jpg.png", "a.png.png"}
 
 
+def test_no_name_is_given_twice(trained, tmp_path):
+    for name in ("a.jpg", "a.png", "a.jpg.png"):
+        save_photo(tmp_path / "in" / name)
+    predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out/masks").iterdir()}
+    assert names == {"a.jpg.png", "a.png.png", "a.jpg.png.png"}
+
+
+def test_what_was_written_beside_the_photographs_is_none_of_them(trained, tmp_path):
+    save_photo(tmp_path / "a.jpg")
+    for _ in range(2):
+        written = predict(trained[1]["saved_model"], tmp_path, tmp_path / "predictions")
+        assert written == (1, [])
+    assert len(list(tmp_path.rglob("*.png"))) == 2
+
+
 def test_broken_photograph_is_told_and_the_rest_goes_on(trained, tmp_path):
     save_photo(tmp_path / "in/a.jpg")
     (tmp_path / "in/b.jpg").touch()
@@ -124,7 +140,7 @@ def test_workers_share_a_folder_and_names_follow_from_the_whole(
     assert {str(x.relative_to(masks)) for x in masks.rglob("*.png")} == {
         "a.jpg.png",
         "a.png.png",
-        "b.png",
+        "b.jpg.png",
         "sub/c.png",
-        "d.png",
+        "d.jpg.png",
     }

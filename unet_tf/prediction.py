@@ -1,5 +1,6 @@
 """Masks for photographs, by a SavedModel: at the size a person sees the photograph."""
 
+import collections
 from pathlib import Path
 
 import tensorflow as tf
@@ -67,7 +68,8 @@ def predict(model, photos, out, mirror=False):
         model: as in `Segmenter`.
         photos: a picture file in any format that Pillow opens, or a folder of them.
         out: the folder to write to: masks/, indexed PNGs with the classes' colours, and
-            overlays/, with the folders and names of the photographs.
+            overlays/, with the folders and names of the photographs. If it is in their
+            folder, its pictures are not taken for photographs.
         mirror: as in `Segmenter`.
 
     Returns:
@@ -77,7 +79,7 @@ def predict(model, photos, out, mirror=False):
         InputError: if there is no such model, or nothing to predict.
     """
     photos, out = Path(photos), Path(out)
-    files = [photos] if photos.is_file() else picture_files(photos)
+    files = [photos] if photos.is_file() else _photographs(photos, out)
     if not files:
         raise InputError(f"No pictures in {photos}")
     segmenter = Segmenter(model, mirror)
@@ -102,14 +104,22 @@ def predict(model, photos, out, mirror=False):
     return len(files) - len(problems), problems
 
 
+def _photographs(folder, out):
+    """The picture files in a folder but those that were written there before."""
+    written = {(out / kind).resolve() for kind in ("masks", "overlays")}
+    files = picture_files(folder)
+    return [file for file in files if written.isdisjoint(file.resolve().parents)]
+
+
 def _names(files, root):
-    """The PNG to write for each file; the ending is kept where two would be one."""
-    stems = [file.relative_to(root).with_suffix(".png") for file in files]
+    """The PNG to write for each file; in a folder where two would be one, all keep
+    their endings."""
+    plain = {file: file.relative_to(root).with_suffix(".png") for file in files}
+    counts = collections.Counter(plain.values())
+    crowded = {name.parent for name, count in counts.items() if count > 1}
     return {
-        file: stem
-        if stems.count(stem) == 1
-        else file.relative_to(root).with_name(file.name + ".png")
-        for file, stem in zip(files, stems, strict=True)
+        file: name.with_name(file.name + ".png") if name.parent in crowded else name
+        for file, name in plain.items()
     }
 
 
