@@ -87,7 +87,7 @@ def _export_for_all(folder):
     devices.set_up("float32", 0, "one")
     task = UNetTask(UNetConfig(saved_models_dir=folder))
     model = task.export(task.build())
-    photos = task.photographs.train.photos[:CALIBRATED_ON].astype("float32") / 255
+    photos = task.data.train.photos[:CALIBRATED_ON].astype("float32") / 255
     requests = [{"image": photo[None]} for photo in photos]
     tasks = {
         "model.predict": {"runtime": "keras", "file": ""},

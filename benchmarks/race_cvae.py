@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from train_tf import command_line
+from train_tf.errors import InputError
 
 PROGRAM = Path(__file__).with_name("cvae_contenders.py")
 OURS, THEIRS = "ours compact", "torch eager"
@@ -42,6 +43,8 @@ def main(config):
     precision = "bfloat16" if is_good_at_bfloat16() else "float32"
     out = config.out or Path(f"results/race_cvae_{config.dataset}.json")
     ours = _reach(OURS, config.dataset, precision, 3600)
+    if not ours["reached"]:
+        raise InputError(f"Ours did not reach the seed's figure: {ours}")
     theirs = _reach(
         THEIRS, config.dataset, precision, config.patience * ours["seconds"]
     )

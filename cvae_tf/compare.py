@@ -10,7 +10,6 @@ from train_tf.datasets import BUNDLED
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, write_text
 from train_tf.report import save_figure, set_log_scale
-from train_tf.run import read_history
 
 DISCRETIZED_EPOCHS = {"mnist": 8, "cifar10": 15}
 
@@ -47,35 +46,35 @@ def compare(config):
     Raises:
         InputError: as `cvae_tf.train`.
     """
-    for dataset in config.dataset if config.train else ():
-        for title, options in forms(config, dataset).items():
-            own = CVAEConfig(
+    wanted = [  # all are looked over before the first is trained
+        (
+            title,
+            CVAEConfig(
                 dataset=dataset,
                 data_dir=config.data_dir,
                 runs_dir=config.runs_dir,
                 saved_models_dir=config.saved_models_dir,
                 resume=True,
                 **options,
+            ),
+        )
+        for dataset in config.dataset
+        for title, options in forms(config, dataset).items()
+    ]
+    for title, own in wanted if config.train else ():
+        results = train(own)
+        folder = own.run_folder / "judged"
+        print(
+            judge_test_images(
+                results["saved_model"],
+                folder,
+                data_dir=config.data_dir,
+                judges=config.runs_dir / "judges",
             )
-            results = train(own)
-            folder = own.run_folder / "judged"
-            print(
-                judge_test_images(
-                    results["saved_model"],
-                    folder,
-                    data_dir=config.data_dir,
-                    judges=config.runs_dir / "judges",
-                )
-            )
-            write_json(
-                config.out / f"{own.name}.json",
-                {
-                    "title": title,
-                    **results,
-                    "history": read_history(own.run_folder),
-                    "scores": read_json(folder / "scores.json"),
-                },
-            )
+        )
+        scores = read_json(folder / "scores.json")
+        told = {"title": title, **results, "scores": scores}
+        write_json(config.out / f"{own.name}.json", told)
     return report(config.out, config.saved_models_dir)
 
 

@@ -186,3 +186,11 @@ class CompareCVAEsConfig:
 
     out: Path = Path("results")
     """Where tables, pictures and each run's JSON go."""
+
+    def __post_init__(self):
+        for name in ("plain_epochs", "seed_form_epochs"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"Expected --{name.replace('_', '-')} of at least 1. "
+                    f"Received: {getattr(self, name)}"
+                )

@@ -1,5 +1,6 @@
 """Train a conditional VAE from a config: data, networks, run, report, SavedModel."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -67,15 +68,20 @@ class CVAETask(training.Task):
     curves = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
     use = "Judge it:    python scripts/wrong_labels.py --model {}"
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.images = data.load_images(config.dataset, config.data_dir, config.seed)
-        self.split = self.counts = self.images.counts
-        self.classes = len(self.images.class_names)
+    of_data = ("dataset", "data_dir", "seed")
+
+    def __init__(self, config, like=None):
+        super().__init__(config, like)
+        self.split = self.counts = self.data.counts
+        self.classes = len(self.data.class_names)
         self.inputs = (
-            tf.TensorSpec((None, *self.images.image_shape), tf.float32, "image"),
+            tf.TensorSpec((None, *self.data.image_shape), tf.float32, "image"),
             tf.TensorSpec((None,), tf.int32, "label"),
         )
+
+    def load(self):
+        config = self.config
+        return data.load_images(config.dataset, config.data_dir, config.seed)
 
     @staticmethod
     def compared(config):
@@ -83,11 +89,13 @@ class CVAETask(training.Task):
         return options | config.sizes | {"obedience": config.balance[2]}
 
     def build(self):
-        steps, shape = self.steps, self.images.image_shape
+        steps, shape = self.steps, self.data.image_shape
         warm_up = max(1, round(WARM_UP * steps * self.config.epochs))
         model = build(self.config, shape, self.classes, warm_up)
-        rate = learning_rate(self.config, steps)
-        model.compile(Adam(rate, global_clipnorm=CLIP))
+        optimizer = Adam(learning_rate(self.config, steps), global_clipnorm=CLIP)
+        if model.encoder.compute_dtype == "float16":  # Keras looks at the model alone
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer)
         return model
 
     def networks(self, model):
@@ -98,14 +106,14 @@ class CVAETask(training.Task):
         return parameters_of(model)
 
     def training_batches(self, epochs, replicas):
-        return data.training_batches(self.images, self.config, epochs, replicas)
+        return data.training_batches(self.data, self.config, epochs, replicas)
 
     def validation_batches(self, replicas):
-        part = self.images.validation
+        part = self.data.validation
         return data.evaluation_batches(part, self.config.batch_size, replicas)
 
     def pictures(self, model):
-        originals, labels = self._one_of_each(self.images.validation)
+        originals, labels = self._one_of_each(self.data.validation)
         again = model((originals, labels)).numpy()
         relabelled = under_all_labels(model, originals, self.classes)
         sheet = np.concatenate([originals[:, None], relabelled], axis=1)
@@ -120,11 +128,11 @@ class CVAETask(training.Task):
         }
 
     def spreads(self, model):
-        rates = model.latent_rates(*self._one_of_each(self.images.validation))
+        rates = model.latent_rates(*self._one_of_each(self.data.validation))
         return {f"rate of latents, level {n + 1}": rate for n, rate in enumerate(rates)}
 
     def results(self, model, run):
-        test, names = self.images.test, self.images.class_names
+        test, names = self.data.test, self.data.class_names
         batches = data.evaluation_batches(test, self.config.batch_size)
         figures = model.evaluate(batches, verbose=0, return_dict=True)
         originals, labels = self._one_of_each(test)
@@ -153,7 +161,7 @@ class CVAETask(training.Task):
         }
 
     def export(self, model):
-        return export_cvae(model, self.config, self.images)
+        return export_cvae(model, self.config, self.data)
 
     def summary(self, results):
         test = results["test"]

@@ -7,7 +7,6 @@ from cvae_tf.compare import as_markdown, forms, read_trained, report
 from cvae_tf.config import CompareCVAEsConfig, CVAEConfig
 from train_tf.errors import InputError
 from train_tf.files import write_json
-from train_tf.run import read_history
 
 SCORES = {
     "judge_accuracy": 0.996,
@@ -46,8 +45,7 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
 
 def test_report_is_written_from_what_was_trained(trained_cvae, tmp_path):
     config, results, _ = trained_cvae
-    history = read_history(config.run_folder)
-    one = {"title": "compact", **results, "history": history, "scores": SCORES}
+    one = {"title": "compact", **results, "scores": SCORES}
     write_json(tmp_path / f"{config.name}.json", one)
     unfinished = {"config": results["config"]}  # of train_cvae.py alone
     write_json(tmp_path / "cvae_cifar10_compact_gaussian.json", unfinished)
@@ -74,3 +72,9 @@ def test_forms_are_trainings_with_names_of_their_own():
         "cvae_mnist_resnet18_gaussian_no_decoder_label",
     ]
     assert (configs[3].batch_size, configs[3].learning_rate) == (32, 1e-4)
+
+
+@pytest.mark.parametrize("option", ["plain_epochs", "seed_form_epochs"])
+def test_epochs_that_are_none_are_refused_before_anything_is_trained(option):
+    with pytest.raises(InputError, match=f"--{option.replace('_', '-')} of at least 1"):
+        CompareCVAEsConfig(**{option: 0})

@@ -117,3 +117,11 @@ def test_what_suits_the_images_is_where_a_search_starts(dataset):
     assert start["latents"] == config.sizes["latents"] in SPACE["latents"]
     assert start["obedience"] == config.balance[2] > 0
     assert all(start[name] is not None for name in SPACE)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_loss_is_scaled_in_float16_alone(policy, tmp_path, small_sets):
+    keras.config.set_dtype_policy(policy)
+    model = CVAETask(tiny_cvae_config(tmp_path, small_sets)).build()
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")

@@ -151,6 +151,22 @@ def test_history_is_written_for_people(tmp_path):
     )
 
 
+def test_history_that_a_kill_left_short_is_written_again(tmp_path):
+    run = Task(tmp_path).train().run
+    whole = (run.folder / "history.csv").read_text()
+    (run.folder / "history.csv").write_text(whole[: whole[:-1].rindex("\n") + 1])
+    Task(tmp_path, resume=True)
+    assert (run.folder / "history.csv").read_text() == whole
+
+
+def test_folder_that_is_no_epoch_is_left_alone(tmp_path):
+    run = Task(tmp_path).train().run
+    (run.folder / "checkpoints" / "epoch-0001.bak").mkdir()
+    again = Task(tmp_path, resume=True).run
+    assert again.epochs_done == run.epochs_done
+    assert (run.folder / "checkpoints" / "epoch-0001.bak").is_dir()
+
+
 def test_patience_counts_across_a_resumption(tmp_path):
     task = Task(tmp_path, epochs=9, patience=2, resume=True)
     for loss in (3.0, 1.0, 2.0):

@@ -69,7 +69,8 @@ def tried(monkeypatch):
     """The configs that were trained, in the place of trainings."""
     configs = []
 
-    def best_figure(config, task_class):
+    def best_figure(config, task_class, like):
+        assert isinstance(like, task_class)  # whose data are those of all trials
         configs.append(config)
         return config.sides + 10 * config.filled + config.learning_rate
 
@@ -161,7 +162,7 @@ def test_trial_that_is_proposed_again_counts_once(tmp_path):
 
 
 def test_worker_tells_why_a_trial_failed(tried, monkeypatch, capsys):
-    def too_large(config, task_class):
+    def too_large(config, *_):
         raise InputError("Expected a smaller batch.")
 
     monkeypatch.setattr(module, "best_figure", too_large)
@@ -202,7 +203,7 @@ def test_changed_space_is_refused_by_name(tried):
 
 
 def test_trial_that_breaks_is_skipped_and_said(tried, monkeypatch, capsys):
-    def break_for_some(config, task_class):
+    def break_for_some(config, *_):
         if config.sides < 5:
             raise InputError("The loss became nan at step 3 of epoch 1; alas")
         return config.sides
@@ -217,7 +218,7 @@ def test_trial_that_breaks_is_skipped_and_said(tried, monkeypatch, capsys):
 
 def test_figure_that_is_no_number_is_skipped(tried, monkeypatch, capsys):
     monkeypatch.setattr(
-        module, "best_figure", lambda c, _: float("nan") if c.filled else 1.0
+        module, "best_figure", lambda c, *_: float("nan") if c.filled else 1.0
     )
     best = run(tune=("filled",))
     assert json.loads(best.read_text())["filled"] is False
@@ -225,7 +226,7 @@ def test_figure_that_is_no_number_is_skipped(tried, monkeypatch, capsys):
 
 
 def test_search_without_any_figure_says_why(tried, monkeypatch):
-    def refuse(config, task_class):
+    def refuse(config, *_):
         raise InputError("Memory ran out in training")
 
     monkeypatch.setattr(module, "best_figure", refuse)
@@ -235,7 +236,7 @@ def test_search_without_any_figure_says_why(tried, monkeypatch):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a fault"), OSError(28, "full")])
 def test_what_is_no_fault_of_the_options_ends_the_search(error, tried, monkeypatch):
-    def break_down(config, task_class):
+    def break_down(config, *_):
         raise error
 
     monkeypatch.setattr(module, "best_figure", break_down)

@@ -17,6 +17,7 @@ def written(parts, seed, mean_iou, ious):
         "config": {"seed": seed, "name": compare.name_of(parts, seed)},
         "command": "python scripts/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
+        "epochs": 2,
         "parameters": 1234,
         "multiplications": 5_600_000_000,
         "images_per_second": 20.0,
@@ -63,7 +64,7 @@ def test_report_has_means_over_seeds_and_differences(folder):
     text = compare.as_markdown(compare.read_trained(folder))
     assert "| max-pool, transpose, BCE | 0.5000 ± 0.0000 | 0.6100 ± 0.0141 |" in text
     # One of four photographs is better by a tenth; in some resamples it is left out.
-    assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
+    assert "Dice: +0.0250 (+0.0000 to +0.0750), 2 seeds\n" in text
     assert "| Dice for BCE, 2 pairs | +0.0000 ± 0.0000 | +0.0350 ± 0.0071 |" in text
     assert "- Dice for BCE, 2 pairs: raises mean IoU in each." in text
     assert "strided" not in text
@@ -77,6 +78,24 @@ def test_only_what_has_the_same_seed_is_compared(folder):
     text = compare.as_markdown(compare.read_trained(folder))
     assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
     assert "| Dice for BCE, 2 pairs |" in text
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 3}, {"images": {"train": 9, "validation": 3, "test": 5}}]
+)
+def test_trainings_that_are_not_alike_are_not_compared(change, folder):
+    one = written(PAIRS[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9]) | change
+    write_json(folder / f"{one['config']['name']}.json", one)
+    with pytest.raises(InputError, match=f"equal {next(iter(change))}.*Give --out"):
+        compare.read_trained(folder)
+
+
+def test_networks_without_a_seed_in_common_are_not_compared_pairwise(folder):
+    one = written(PAIRS[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
+    write_json(folder / f"{one['config']['name']}.json", one)
+    text = compare.as_markdown(compare.read_trained(folder))
+    assert "| strided, transpose, BCE | 0.5000 |" in text
+    assert "- strided, transpose, BCE" not in text
 
 
 def test_change_that_goes_either_way_is_told_as_such(folder):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import write_photos_and_masks
 
+from train_tf.errors import InputError
 from train_tf.pipeline import Draws, augment
 from unet_tf import data
 from unet_tf.config import UNetConfig
@@ -138,3 +139,13 @@ def test_too_few_photographs_for_three_parts_are_refused(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     with pytest.raises(ValueError, match="3 examples are too few.*validation"):
         data.load_photographs(UNetConfig(images=images, masks=masks, image_size=16))
+
+
+def test_photographs_that_cannot_fit_are_refused_before_any_is_read(tiny, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("read photographs")
+
+    monkeypatch.setattr(data, "read_arrays", refuse)
+    config = dataclasses.replace(tiny, image_size=8192)
+    with pytest.raises(InputError, match="599 photographs.*8192x8192.*--image-size"):
+        data.load_photographs(config)

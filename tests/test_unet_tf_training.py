@@ -18,7 +18,7 @@ from train_tf.checkpoints import Checkpoints
 from train_tf.errors import InputError
 from unet_tf.config import UNetConfig
 from unet_tf.losses import LOSSES
-from unet_tf.training import UNetTask, build, compile_model, train
+from unet_tf.training import UNetTask, build, compile_model, predict_ids, train
 
 
 def history(config):
@@ -258,3 +258,45 @@ def test_best_figure_of_a_new_run_is_trained_for(tiny):
     (row,) = csv.DictReader((config.run_folder / "history.csv").open())
     assert reached == float(row["val_mean_iou"]) > 0
     assert not config.saved_models_dir.exists()
+
+
+def test_data_are_read_again_only_if_they_differ(tiny, monkeypatch):
+    first = UNetTask(tiny)
+    other = dataclasses.replace(tiny, loss="ce", epochs=9)
+    assert UNetTask(other, first).data is first.data
+    assert UNetTask(dataclasses.replace(tiny, seed=5), first).data is not first.data
+
+
+class Scores:
+    """Says class 1 where a photograph is bright, less surely in its right half."""
+
+    sizes = []
+
+    def predict_on_batch(self, images):
+        self.sizes.append(len(images))
+        bright = images.mean(-1, keepdims=True) * 2 - 1
+        sure = np.linspace(9, 0.1, images.shape[2])[:, None]
+        return np.concatenate([-bright * sure, bright * sure], axis=-1)
+
+
+def test_photographs_are_predicted_batch_by_batch_and_mirrored_with_the_others():
+    photos = np.zeros((5, 4, 4, 3), "uint8")
+    photos[3:, :, 2:] = 255
+    model = Scores()
+    for mirror in (False, True):
+        ids = predict_ids(model, photos, 2, mirror)
+        np.testing.assert_array_equal(ids, photos[..., 0] // 255)
+    assert model.sizes == [2, 2, 1] + [2, 2, 2, 2, 1, 1]
+
+
+def test_mirrored_photographs_count_as_much_as_the_others():
+    class Left:  # class 1 where it is left in what it sees, and surely so
+        def predict_on_batch(self, images):
+            score = np.where(np.arange(images.shape[2]) == 0, 9.0, -1.0)
+            score = np.broadcast_to(score, images.shape[:-1])
+            return np.stack([-score, score], axis=-1)
+
+    photos = np.zeros((1, 1, 3, 3), "uint8")
+    assert predict_ids(Left(), photos).tolist() == [[[1, 0, 0]]]
+    both = predict_ids(Left(), photos, mirror=True)
+    assert both.tolist() == [[[1, 0, 1]]]

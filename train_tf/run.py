@@ -71,6 +71,8 @@ class Run:
         try:
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
             kept, history = self._checkpoints, self._checkpoints.history()
+            if history:  # a kill may have come between both
+                write_text(self.folder / "history.csv", _as_csv(history))
             return history, kept.seconds(), kept.epochs, self._results_of(history)
         except BaseException:
             self._lock.release()
@@ -202,16 +204,6 @@ class Run:
             model.load_weights(file)
 
 
-def read_history(folder):
-    """The history of a run in its folder: a list of dicts, one an epoch."""
-    with (Path(folder) / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {name: float(x) for name, x in row.items()} | {"epoch": int(row["epoch"])}
-        for row in rows
-    ]
-
-
 def fit(model, run, batches, steps, validation, validation_steps, callbacks):
     """Train until the config's last epoch, from where the run stands.
 
@@ -304,7 +296,7 @@ class _StopIfNotFinite(keras.callbacks.Callback):
     """Ends the run before an epoch with a broken loss is kept."""
 
     def on_train_batch_end(self, batch, logs=None):
-        cluster.PROGRESS.note()
+        cluster.WATCHDOG.note()
         if not math.isfinite(logs["loss"]):
             raise InputError(
                 f"The loss became {logs['loss']} at step {batch + 1} of epoch "

@@ -66,15 +66,17 @@ def search(config, config_class, task_class, space):
     start = _start(task_class.compared(config), space)
     oracle = _oracle(config, task_class, space, start)
 
+    # What is wrong with the data is said once, before all.
+    like = None if role == "chief" else task_class(config)
+
     def run_trials():
         def run_trial(values):
             own = own_options(config, space, values)
-            return best_figure(trial_config(config, config_class, own), task_class)
+            of_trial = trial_config(config, config_class, own)
+            return best_figure(of_trial, task_class, like)
 
         _run_trials(oracle, run_trial)
 
-    if role != "chief":
-        task_class(config)  # what is wrong with the data is said once, before all
     if role == "worker":
         run_trials()
         return None

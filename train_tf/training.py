@@ -23,8 +23,11 @@ class Task(abc.ABC):
 
     Args:
         config: a subclass of `train_tf.config.RunConfig`.
+        like: another task, whose data need not be read again if they are the same.
 
     Attributes:
+        of_data: names of the options that the data follow from.
+        data: what `load` gives.
         counts: how many examples the parts "train", "validation" and "test" have.
         split: what must be the same when the run is resumed; a dict for JSON.
         monitor, mode: as `train_tf.run.Run`.
@@ -36,8 +39,16 @@ class Task(abc.ABC):
 
     mode = "max"
 
-    def __init__(self, config):
+    def __init__(self, config, like=None):
         self.config = config
+        same = like is not None and all(
+            getattr(config, name) == getattr(like.config, name) for name in self.of_data
+        )
+        self.data = like.data if same else self.load()
+
+    @abc.abstractmethod
+    def load(self):
+        """Read the data that the config names, and say what was found."""
 
     @staticmethod
     @abc.abstractmethod
@@ -107,16 +118,17 @@ def train(config, task_class):
     started = time.monotonic()
     strategy = devices.set_up(_precision(config), config.seed, config.strategy)
     with cluster.watched(strategy):
-        task, model = _prepare(config, task_class, strategy)
+        task, model = _prepare(task_class(config), strategy)
         with Run(config, task.monitor, task.mode, strategy) as run:
             return _carry_out(task, model, run, started)
 
 
-def best_figure(config, task_class):
+def best_figure(config, task_class, like=None):
     """Train a model without a report, or go on with its run, or look at it if it ended.
 
     Args:
         config, task_class: as for `train`.
+        like: as for `Task`.
 
     Returns:
         The monitored figure of the best epoch.
@@ -129,7 +141,7 @@ def best_figure(config, task_class):
         with Run(config, task_class.monitor, task_class.mode, strategy) as run:
             if run.is_complete:
                 return run.best_figure
-    task, model = _prepare(config, task_class, strategy)
+    task, model = _prepare(task_class(config, like), strategy)
     with Run(config, task.monitor, task.mode, strategy) as run:
         _keep(run, task)
         own = replicas.Own(task.build)
@@ -154,14 +166,13 @@ def _keep(run, task):
     run.keep("split.json", task.split)
 
 
-def _prepare(config, task_class, strategy):
+def _prepare(task, strategy):
     """The task and its model, when all that can be checked before was checked."""
-    task = task_class(config)
-    sharing = strategy.num_replicas_in_sync
-    replicas.check_enough(task.counts, config.batch_size, sharing)
+    sharing, batch_size = strategy.num_replicas_in_sync, task.config.batch_size
+    replicas.check_enough(task.counts, batch_size, sharing)
     with strategy.scope():
         model = task.build()
-    devices.check_memory(task.networks(model), -(-config.batch_size // sharing))
+    devices.check_memory(task.networks(model), -(-batch_size // sharing))
     return task, model
 
 
@@ -218,6 +229,7 @@ def _report(task, model, run, started):
             if name.startswith("val_")
         },
         **task.results(model, run),
+        "history": run.history,
         "saved_model": str(task.export(model)),
         "minutes": round((time.monotonic() - started) / 60, 2),
     }

@@ -10,7 +10,6 @@ from train_tf.datasets import BUNDLED
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, write_text
 from train_tf.report import save_figure
-from train_tf.run import read_history
 from unet_tf import data
 from unet_tf.config import UNetConfig
 from unet_tf.data import load_photographs
@@ -95,7 +94,6 @@ def compare(config):
             config.out / f"{own.name}.json",
             {
                 **results,
-                "history": read_history(own.run_folder),
                 **look_at(results["saved_model"], load_photographs(own)),
             },
         )
@@ -150,7 +148,12 @@ def report(folder, saved_models_dir):
 
 def read_trained(folder):
     """The JSON files of `compare`: parts to a list of dicts, one a seed, the pairs of
-    the assignment first."""
+    the assignment first.
+
+    Raises:
+        InputError: if they are of different photographs or differ in more than parts
+            and seed.
+    """
     found = {}
     for parts in dict.fromkeys(PAIRS + GRID):
         name = name_of(parts, 0)
@@ -159,7 +162,21 @@ def read_trained(folder):
         of_seeds = [one for one in of_seeds if "figures" in one]  # not train_unet.py's
         if of_seeds:
             found[parts] = sorted(of_seeds, key=lambda one: one["config"]["seed"])
+    _check_alike([one for of_seeds in found.values() for one in of_seeds], folder)
     return found
+
+
+def _check_alike(trained, folder):
+    """What is compared shall differ in the parts and the seed alone."""
+    for one in trained[1:]:
+        for name in ("epochs", "images"):
+            if one[name] != trained[0][name]:
+                a, b = trained[0], one
+                raise InputError(
+                    f"Expected trainings in {folder} with equal {name}. Received: "
+                    f"{a['config']['name']} {a[name]}, {b['config']['name']} {b[name]}."
+                    " Give --out a folder of its own."
+                )
 
 
 def name_of(parts, seed):
@@ -301,6 +318,8 @@ def as_markdown(trained):
     ]
     for parts in others:
         pairs = _pairs(trained[first], trained[parts])
+        if not pairs:
+            continue
         mean, least, most = difference(*zip(*pairs, strict=True))
         seeds = "one seed" if len(pairs) == 1 else f"{len(pairs)} seeds"
         lines.append(

@@ -122,7 +122,8 @@ def _scaled(photos, masks):
 
 def _pets(config):
     builder = open_dataset("oxford_iiit_pet", config.data_dir)
-    size = config.image_size
+    size, splits = config.image_size, builder.info.splits
+    _check_fits(sum(splits[part].num_examples for part in ("train", "test")), size)
 
     def read(split):
         def pair(example):
@@ -145,12 +146,7 @@ def _pets(config):
 
 def _own(config):
     size = config.image_size
-    count = len(picture_files(config.images))
-    check_fits(
-        2 * 4 * count * size**2,  # read, then split
-        f"{count:,} photographs and masks of {size}x{size} pixels",
-        "Make --image-size smaller, or take fewer photographs.",
-    )
+    _check_fits(len(picture_files(config.images)), size)
 
     def resize(photo, mask):
         return resize_photo(photo, size).numpy(), resize_mask(mask, size).numpy()
@@ -167,6 +163,14 @@ def _own(config):
         **parts,
         class_names=tuple(f"class_{number}" for number in numbers),
         colours=tuple(COLOURS[number % len(COLOURS)] for number in numbers),
+    )
+
+
+def _check_fits(count, size):
+    check_fits(
+        2 * 4 * count * size**2,  # read, then put together or split
+        f"{count:,} photographs and masks of {size}x{size} pixels",
+        "Make --image-size smaller, or take fewer photographs.",
     )
 
 

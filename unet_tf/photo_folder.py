@@ -58,7 +58,11 @@ def read_photo_folder(images, masks, classes, resize):
 
     stems = sorted(photo_of.keys() & mask_of.keys())
     with ThreadPoolExecutor() as pool:
-        pairs = list(tqdm(pool.map(read, stems), "Reading", len(stems), unit="pair"))
+        pairs = list(
+            tqdm(
+                pool.map(read, stems), "Reading", len(stems), unit="pair", disable=None
+            )
+        )
     problems += [str(pair) for pair in pairs if isinstance(pair, InputError)]
     pairs = [pair for pair in pairs if not isinstance(pair, InputError)]
 

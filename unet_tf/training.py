@@ -68,33 +68,45 @@ class UNetTask(training.Task):
     curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
     use = "Use it:      python scripts/predict_unet.py --model {} PHOTO_OR_FOLDER"
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.photographs = data.load_photographs(config)
-        self.split, self.counts = self.photographs.split, self.photographs.counts
+    of_data = (
+        "data_dir",
+        "images",
+        "masks",
+        "classes",
+        "image_size",
+        "split",
+        "seed",
+    )
+
+    def __init__(self, config, like=None):
+        super().__init__(config, like)
+        self.split, self.counts = self.data.split, self.data.counts
         self.shape = (config.image_size, config.image_size, 3)
         self.inputs = tf.TensorSpec((None, *self.shape), tf.float32, "image")
+
+    def load(self):
+        return data.load_photographs(self.config)
 
     @staticmethod
     def compared(config):
         return {name: getattr(config, name) for name in COMPARED}
 
     def build(self):
-        names = self.photographs.class_names
+        names = self.data.class_names
         model = build(self.config, self.shape, len(names))
         compile_model(model, self.config, self.steps, names)
         return model
 
     def training_batches(self, epochs, replicas):
-        return data.training_batches(self.photographs, self.config, epochs, replicas)
+        return data.training_batches(self.data, self.config, epochs, replicas)
 
     def validation_batches(self, replicas):
-        part = self.photographs.validation
+        part = self.data.validation
         return data.evaluation_batches(part, self.config.batch_size, replicas)
 
     def pictures(self, model):
-        photos, masks, _ = (array[:SHOWN] for array in self.photographs.validation)
-        colours = self.photographs.colours
+        photos, masks, _ = (array[:SHOWN] for array in self.data.validation)
+        colours = self.data.colours
         truth = report.overlay(photos, masks[..., 0], colours)
         drawn = report.overlay(photos, predict_ids(model, photos), colours)
         side_by_side = np.concatenate([photos, truth, drawn], axis=2)
@@ -102,7 +114,7 @@ class UNetTask(training.Task):
         return {"photograph, truth, prediction": enlarged}
 
     def results(self, model, run):
-        photographs, names = self.photographs, self.photographs.class_names
+        photographs, names = self.data, self.data.class_names
         photos, truth = photographs.test.photos, photographs.test.masks[..., 0]
         size = self.config.batch_size
         predicted = predict_ids(model, photos, size)
@@ -122,13 +134,13 @@ class UNetTask(training.Task):
         }
 
     def export(self, model):
-        return export_unet(model, self.config, self.photographs)
+        return export_unet(model, self.config, self.data)
 
     def summary(self, results):
         rows = {f"test, {results['images']['test']} photographs": results["test"]}
         others = ("test, mirrored too", *(x for x in results if x.startswith("floor")))
         rows |= {title: results[title] for title in others}
-        return report.table(rows, self.photographs.class_names)
+        return report.table(rows, self.data.class_names)
 
 
 def build(config, image_shape, classes):
@@ -211,10 +223,14 @@ def predict_ids(model, photos, batch_size=16, mirror=False):
 
     With `mirror`, of the probabilities averaged with those of the mirrored photographs.
     """
-    scaled = photos.astype("float32") / 255
-    logits = model.predict(scaled, batch_size=batch_size, verbose=0)
-    if not mirror:
-        return logits.argmax(-1).astype("uint8")
-    mirrored = model.predict(scaled[:, :, ::-1], batch_size=batch_size, verbose=0)
-    both = keras.ops.softmax(logits) + keras.ops.softmax(mirrored[:, :, ::-1])
-    return keras.ops.convert_to_numpy(both).argmax(-1).astype("uint8")
+    ids = np.empty(photos.shape[:-1], "uint8")
+    for start in range(0, len(photos), batch_size):
+        rows = slice(start, start + batch_size)
+        batch = photos[rows].astype("float32") / 255
+        scores = model.predict_on_batch(batch)
+        if mirror:
+            mirrored = model.predict_on_batch(batch[:, :, ::-1])[:, :, ::-1]
+            both = keras.ops.softmax(scores) + keras.ops.softmax(mirrored)
+            scores = keras.ops.convert_to_numpy(both)
+        ids[rows] = scores.argmax(-1)
+    return ids
