@@ -17,7 +17,7 @@ from train_tf.optimizers import Adam
 from train_tf.schedule import learning_rate
 
 WARM_UP = 0.06  # share of the steps in which the loss gets all its parts
-CLIP = 1e4  # of all gradients together: far above what is seen, far below overflow
+CLIP = 1e4  # of all gradients together: only the first steps come near it
 SAMPLES = 6  # of each class, in pictures
 ZOOM = 3  # of pictures in TensorBoard
 PROJECTED = 1000  # test images in TensorBoard's projector

@@ -24,9 +24,9 @@ def train(factory, data_dir, workers, *cases):
     def make(folder):
         command = [sys.executable, ROOT / "tests/train_on_workers.py", folder, data_dir]
         launcher = [sys.executable, ROOT / "scripts/launch_local.py"]
-        launcher += [f"--workers={workers}", "--"] if workers > 1 else []
+        launcher = [*launcher, f"--workers={workers}", "--"] if workers > 1 else []
         done = subprocess.run(
-            [*(launcher if workers > 1 else []), *command, *cases],
+            [*launcher, *command, *cases],
             capture_output=True,
             text=True,
             timeout=900,
@@ -61,6 +61,23 @@ def test_several_workers_train_as_one(case, workers, tmp_path_factory, small_set
     assert_same(one, several, case)
     assert len(list((several / "saved_models" / case).iterdir())) == 1
     assert (several / "said.txt").read_text().count("Epoch 2/2") == len(PAIRS) + 1
+
+
+@pytest.mark.parametrize("case", [PAIRS[3], "cvae"])
+def test_replicas_of_one_machine_train_as_one(case, tmp_path_factory, small_sets):
+    one = train(tmp_path_factory, small_sets, 1, *PAIRS, "cvae")
+    both = train(tmp_path_factory, small_sets, 1, "mirrored", PAIRS[3], "cvae")
+    assert_same(one, both, case)
+
+
+@pytest.mark.parametrize("case", [PAIRS[3], "cvae"])
+def test_replicas_train_as_one_by_the_models_own_optimizers(
+    case, tmp_path_factory, small_sets
+):
+    one = train(tmp_path_factory, small_sets, 1, "own", PAIRS[3], "cvae")
+    both = train(tmp_path_factory, small_sets, 1, "mirrored", "own", PAIRS[3], "cvae")
+    for a, b in zip(history(one, case), history(both, case), strict=True):
+        assert a == pytest.approx(b, rel=1e-2, abs=1e-2)
 
 
 def test_keras_still_needs_our_help(tmp_path_factory, small_sets):

@@ -1,6 +1,9 @@
 """Trains small models by however many workers TF_CONFIG names; run by test_workers.py.
 
 Usage: python tests/train_on_workers.py FOLDER DATA_DIR CASE...
+
+With "mirrored" among the cases, two replicas of one process train, as two GPUs would,
+and with "own", models have their own optimizers.
 """
 
 import dataclasses
@@ -72,13 +75,27 @@ def plain(task_class):
     return Plain
 
 
+def mirror(cluster):
+    """Let two halves of this processor be two GPUs."""
+    import tensorflow as tf
+
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    (processor,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(processor, halves)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    cluster.choose = lambda name: strategy
+
+
 def main(folder, data_dir, *cases):
     command_line.start_tensorflow()
     from cvae_tf.training import CVAETask
     from train_tf import cluster, training
     from unet_tf.training import UNetTask
 
-    folder = Path(folder)
+    folder, flags = Path(folder), {"mirrored", "own"} & {*cases}
+    cases = [case for case in cases if case not in flags]
+    if "mirrored" in flags:
+        mirror(cluster)
     strategy = cluster.choose("auto")
     if "keras" in cases:
         raised = keras_by_itself(strategy)
@@ -86,7 +103,8 @@ def main(folder, data_dir, *cases):
             (folder / "keras.txt").write_text(str(raised))
         cases = [case for case in cases if case != "keras"]
     for case in cases:
-        task_class = plain(CVAETask if case == "cvae" else UNetTask)
+        task_class = CVAETask if case == "cvae" else UNetTask
+        task_class = task_class if "own" in flags else plain(task_class)
         training.train(configs(folder, data_dir)[case], task_class)
 
 

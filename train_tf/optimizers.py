@@ -36,6 +36,9 @@ def adam_update(variable, m, v, gradient, learning_rate, step, beta_1, beta_2, e
 class Adam(keras.optimizers.Adam):
     """Keras's Adam, updating by `adam_update`, which has no amsgrad.
 
+    Of several replicas the sum of the gradients is clipped, as one replica's would be;
+    Keras clips what each of them adds.
+
     Raises:
         ValueError: if amsgrad is asked for.
     """
@@ -44,6 +47,14 @@ class Adam(keras.optimizers.Adam):
         super().__init__(*arguments, **settings)
         if self.amsgrad:
             raise ValueError("Expected no amsgrad; keras.optimizers.Adam has it.")
+
+    def _clip_gradients(self, gradients):
+        return gradients
+
+    def _all_reduce_sum_gradients(self, gradients_and_variables):
+        pairs = super()._all_reduce_sum_gradients(gradients_and_variables)
+        gradients, variables = zip(*pairs, strict=True)
+        return list(zip(super()._clip_gradients(gradients), variables, strict=True))
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)

@@ -224,12 +224,13 @@ def predict_ids(model, photos, batch_size=16, mirror=False):
     With `mirror`, of the probabilities averaged with those of the mirrored photographs.
     """
     ids = np.empty(photos.shape[:-1], "uint8")
-    for start in range(0, len(photos), batch_size):
+    for start in range(0, len(photos), batch_size):  # scores of all may be too many
         rows = slice(start, start + batch_size)
         batch = photos[rows].astype("float32") / 255
-        scores = model.predict_on_batch(batch)
+        scores = model.predict(batch, batch_size, verbose=0)
         if mirror:
-            mirrored = model.predict_on_batch(batch[:, :, ::-1])[:, :, ::-1]
+            mirrored = model.predict(batch[:, :, ::-1], batch_size, verbose=0)
+            mirrored = mirrored[:, :, ::-1]
             both = keras.ops.softmax(scores) + keras.ops.softmax(mirrored)
             scores = keras.ops.convert_to_numpy(both)
         ids[rows] = scores.argmax(-1)
