@@ -88,7 +88,8 @@ def _row(*cells):
 
 def _unets(results):
     """The four UNets of the assignment, and what there is without ours."""
-    from unet_tf.compare import DEFAULT, PAIRS, name_of, read_trained, title_of
+    from unet_tf.compare import read_trained
+    from unet_tf.compare_table import DEFAULT, PAIRS, name_of, title_of
 
     trained = read_trained(results)
     yield from _head("network", *FIGURES.values(), "Dice")

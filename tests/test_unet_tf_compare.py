@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from train_tf.errors import InputError
 from train_tf.files import write_json
-from unet_tf import compare
-from unet_tf.compare import FIGURES, GRID, PAIRS
-from unet_tf.data import Part, load_photographs
+from unet_tf import compare, report
+from unet_tf.compare_table import GRID, PAIRS, as_markdown, name_of
+from unet_tf.data import Part
+from unet_tf.scores import FIGURES
 
 
 def written(parts, seed, mean_iou, ious):
     """What `compare` writes of a network."""
     return {
-        "config": {"seed": seed, "name": compare.name_of(parts, seed)},
+        "config": {"seed": seed, "name": name_of(parts, seed)},
         "command": "python scripts/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
         "epochs": 2,
@@ -48,7 +48,7 @@ def folder(tmp_path):
 
 def test_pairs_of_the_assignment_are_part_of_the_grid():
     assert len(set(GRID)) == 8 and set(PAIRS) <= set(GRID)
-    assert compare.name_of(PAIRS[3], 0) == "unet_strided_upsample_dice"
+    assert name_of(PAIRS[3], 0) == "unet_strided_upsample_dice"
 
 
 def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
@@ -61,7 +61,7 @@ def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
 
 
 def test_report_has_means_over_seeds_and_differences(folder):
-    text = compare.as_markdown(compare.read_trained(folder))
+    text = as_markdown(compare.read_trained(folder))
     assert "| max-pool, transpose, BCE | 0.5000 ± 0.0000 | 0.6100 ± 0.0141 |" in text
     # One of four photographs is better by a tenth; in some resamples it is left out.
     assert "Dice: +0.0250 (+0.0000 to +0.0750), 2 seeds\n" in text
@@ -75,7 +75,7 @@ def test_report_has_means_over_seeds_and_differences(folder):
 def test_only_what_has_the_same_seed_is_compared(folder):
     one = written(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])  # a third seed of the second
     write_json(folder / f"{one['config']['name']}.json", one)
-    text = compare.as_markdown(compare.read_trained(folder))
+    text = as_markdown(compare.read_trained(folder))
     assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
     assert "| Dice for BCE, 2 pairs |" in text
 
@@ -93,7 +93,7 @@ def test_trainings_that_are_not_alike_are_not_compared(change, folder):
 def test_networks_without_a_seed_in_common_are_not_compared_pairwise(folder):
     one = written(PAIRS[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
     write_json(folder / f"{one['config']['name']}.json", one)
-    text = compare.as_markdown(compare.read_trained(folder))
+    text = as_markdown(compare.read_trained(folder))
     assert "| strided, transpose, BCE | 0.5000 |" in text
     assert "- strided, transpose, BCE" not in text
 
@@ -101,55 +101,53 @@ def test_networks_without_a_seed_in_common_are_not_compared_pairwise(folder):
 def test_change_that_goes_either_way_is_told_as_such(folder):
     one = written(PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6])  # below the first's 0.62
     write_json(folder / f"{one['config']['name']}.json", one)
-    text = compare.as_markdown(compare.read_trained(folder))
+    text = as_markdown(compare.read_trained(folder))
     assert "- Dice for BCE, 2 pairs: no figure goes the same way in all." in text
 
 
-def test_curves_are_drawn(folder):
-    compare.draw_curves(folder / "curves.png", compare.read_trained(folder))
-    assert Image.open(folder / "curves.png").width > 500
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are drawn, in the place of picture files."""
+    drawn = []
+    for module in (compare, report):
+        monkeypatch.setattr(module, "save_figure", lambda x, path: drawn.append(x))
+    return drawn
 
 
-def test_photographs_are_drawn_with_what_networks_make_of_them(tmp_path):
+def test_curves_are_those_of_the_histories(folder, figures):
+    compare.draw_curves("curves.png", compare.read_trained(folder))
+    first, second, *others = figures[0].axes
+    assert first.get_title() == "max-pool, transpose, BCE" and not others
+    lines = [line.get_ydata() for line in second.lines]
+    assert np.allclose(lines, 2 * [[1 / 9, 2 / 9], [1 / 10, 2 / 10]])  # of two seeds
+
+
+def test_predictions_stand_in_the_row_of_their_network(figures):
+    masks = np.zeros((2, 4, 4, 1), "uint8")
+    predicted = {"right, of course": masks[..., 0], "wrong": masks[..., 0] + 1}
+    photos, colours = np.full((2, 4, 4, 3), 7, "uint8"), ((1, 2, 3), (9, 8, 7))
+    report.draw_predictions("x.png", photos, masks, predicted, ("a", "b"), colours)
+    rows = [figures[0].axes[place : place + 2] for place in (0, 2, 4, 6)]
+    seen = [[axis.images[0].get_array()[0, 0].tolist() for axis in row] for row in rows]
+    assert [one for one, _ in seen] == [other for _, other in seen]
+    assert [x for x, _ in seen] == [[7, 7, 7], [1, 2, 3], [1, 2, 3], [9, 8, 7]]
+    labels = ["photograph", "truth", "right,\nof course", "wrong"]
+    assert [row[0].get_ylabel() for row in rows] == labels
+    titles = ["", "", "mean IoU 1.00", "mean IoU 0.00"]
+    assert [row[1].get_title() for row in rows] == titles
+
+
+def test_close_up_shows_the_pet_s_probability_around_its_outline(figures):
     lot = np.random.default_rng(0)
     masks = np.zeros((2, 64, 64, 1), "uint8")
     masks[:, 20:30, 20:30] = 2
     photos = lot.integers(0, 255, (2, 64, 64, 3), "uint8")
     part = Part(photos, masks, np.array(["a", "b"]))
     probabilities = {parts: lot.random((2, 64, 64, 3)) for parts in PAIRS[:2]}
-    compare.draw_photographs(tmp_path / "a.png", part, probabilities)
-    compare.draw_close_up(tmp_path / "b.png", part, probabilities)
-    assert Image.open(tmp_path / "a.png").width > Image.open(tmp_path / "b.png").width
-
-
-def test_saved_model_is_looked_at_as_it_was_tested(trained):
-    config, results, _ = trained
-    looked_at = compare.look_at(results["saved_model"], load_photographs(config))
-    figures, ious = looked_at["figures"], looked_at["ious"]
-    assert FIGURES.keys() <= figures.keys()
-    for name in ("accuracy", "mean_iou", "iou_outline"):
-        assert figures[name] == pytest.approx(results["test"][name], abs=1e-3)
-    assert len(ious) == results["images"]["test"] and 0 < np.mean(ious) < 1
-    assert 0 < figures["calibration_error"] < 1 > figures["dice"] > figures["mean_iou"]
-
-
-def test_mean_dice_by_hand():
-    confusion = np.array([[3, 1], [2, 4]])
-    assert compare.mean_dice(confusion) == pytest.approx((6 / 9 + 8 / 11) / 2)
-
-
-def test_calibration_error_by_hand():
-    probabilities = np.array([[[[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.5, 0.5]]]])
-    truth = np.array([[[0, 1, 0, 255]]])
-    # Sure by 0.9 and right in half of them; sure by 0.6 and right: 2/3 and 1/3 of all.
-    expected = 2 / 3 * 0.4 + 1 / 3 * 0.4
-    assert compare.calibration_error(probabilities, truth) == pytest.approx(expected)
-
-
-def test_checkerboard_is_seen_and_nothing_else():
-    rows, columns = np.mgrid[:6, :6]
-    board = ((rows + columns) % 2).astype(float)[None, ..., None]
-    assert compare.checkerboard(board) == 0.5
-    assert compare.checkerboard(board * 0.1) == pytest.approx(0.05)
-    slope = (0.1 * rows + 0.03 * columns)[None, ..., None]
-    assert compare.checkerboard(slope) == pytest.approx(0)
+    compare.draw_close_up("x.png", part, probabilities, side=8)
+    pictures = [axis.images[0].get_array() for axis in figures[0].axes]
+    assert len(pictures) == 6 and pictures[0].shape == (8, 8, 3)
+    windows = np.lib.stride_tricks.sliding_window_view
+    for picture, parts in zip(pictures[2::2], PAIRS, strict=False):
+        of_pet = probabilities[parts][0, 15:35, 15:35, 0]
+        assert (windows(of_pet, (8, 8)) == picture).all((2, 3)).any()

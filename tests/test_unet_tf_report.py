@@ -47,10 +47,11 @@ def test_overlay_is_half_photograph_half_colour():
 
 @pytest.mark.parametrize("count", [1, 8])
 def test_predictions_are_drawn(count, tmp_path):
-    masks = np.random.randint(0, 2, (count, 8, 8)).astype("uint8")
+    masks = np.random.randint(0, 2, (count, 8, 8, 1)).astype("uint8")
     photos = np.zeros((count, 8, 8, 3), "uint8")
     path = tmp_path / "x.png"
-    draw_predictions(path, photos, masks, masks, ("a", "b"), COLOURS)
+    predicted = {"prediction": masks[..., 0]}
+    draw_predictions(path, photos, masks, predicted, ("a", "b"), COLOURS)
     with Image.open(path) as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(10**6)}
     assert {(230, 159, 0), (0, 0, 0)} <= colours

@@ -78,30 +78,32 @@ def overlay(photos, masks, colours, strength=0.5):
 
 
 def draw_predictions(path, photos, truth, predicted, class_names, colours):
-    """Draw photograph, truth and prediction in rows, with the IoU of each photograph.
+    """Draw photographs, the truth and predictions in rows, with the IoU of each.
 
     Args:
         path: the picture to write.
         photos: (count, height, width, 3), uint8.
-        truth, predicted: class ids, (count, height, width).
+        truth: class ids, (count, height, width, 1).
+        predicted: title to class ids, (count, height, width).
         class_names, colours: one a class.
     """
-    count = len(photos)
+    truth = truth[..., 0]
+    rows = {"photograph": photos, "truth": colour_masks(truth, colours)}
+    rows |= {title: colour_masks(ids, colours) for title, ids in predicted.items()}
     figure, axes = plt.subplots(
-        3, count, figsize=(1.7 * count, 6.1), squeeze=False, layout="constrained"
+        len(rows),
+        len(photos),
+        figsize=(1.7 * len(photos), 1.9 * len(rows) + 0.4),
+        squeeze=False,
+        layout="constrained",
     )
-    rows = (photos, colour_masks(truth, colours), colour_masks(predicted, colours))
-    for row, (title, pictures) in enumerate(
-        zip(("photograph", "truth", "prediction"), rows, strict=True)
-    ):
-        for column, picture in enumerate(pictures):
-            axis = axes[row, column]
+    for of_row, (title, pictures) in zip(axes, rows.items(), strict=True):
+        of_row[0].set_ylabel(title.replace(", ", ",\n", 1))
+        for column, (axis, picture) in enumerate(zip(of_row, pictures, strict=True)):
             axis.imshow(picture)
             axis.set(xticks=[], yticks=[])
-            if column == 0:
-                axis.set_ylabel(title)
-            if row == 2:
-                iou = figures_of(truth[column], predicted[column], class_names)
+            if title in predicted:
+                iou = figures_of(truth[column], predicted[title][column], class_names)
                 axis.set_title(f"mean IoU {iou['mean_iou']:.2f}", fontsize=9)
     patches = [
         plt.Rectangle((0, 0), 1, 1, color=np.array(colour) / 255) for colour in colours

@@ -122,8 +122,8 @@ class UNetTask(training.Task):
         report.draw_predictions(
             run.folder / "predictions.png",
             photos[:SHOWN],
-            truth[:SHOWN],
-            predicted[:SHOWN],
+            photographs.test.masks[:SHOWN],
+            {"prediction": predicted[:SHOWN]},
             names,
             photographs.colours,
         )
