@@ -220,7 +220,6 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
 
     Raises:
         InputError: if the loss is no number any more, or memory runs out.
-        WorkerLost: if another worker is gone.
     """
     if run.is_complete:
         return
