@@ -48,7 +48,8 @@ def search(config, config_class, task_class, space):
     Args:
         config: a config of class `config_class` that is a
             `train_tf.config.SearchOptions` too, and names in `tune` what is searched.
-            Its own options are the first trial, if they are within the space.
+            Its own options are the first trial, if they are within the space, and are
+            trained in full at the end, if one process does all.
         config_class: that of a training.
         task_class: the `train_tf.training.Task` of it.
         space: option to its values, or to a `train_tf.config.Between`.
@@ -69,13 +70,13 @@ def search(config, config_class, task_class, space):
     # What is wrong with the data is said once, before all.
     like = None if role == "chief" else task_class(config)
 
-    def run_trials():
-        def run_trial(values):
-            own = own_options(config, space, values)
-            of_trial = trial_config(config, config_class, own)
+    def train(own):
+        of_trial = trial_config(config, config_class, own)
+        with silent():
             return best_figure(of_trial, task_class, like)
 
-        _run_trials(oracle, run_trial)
+    def run_trials():
+        _run_trials(oracle, lambda values: train(own_options(config, space, values)))
 
     if role == "worker":
         run_trials()
@@ -99,9 +100,22 @@ def search(config, config_class, task_class, space):
             serve(oracle, START_SECONDS)
         else:
             run_trials()
+            _train_as_given(report, config.epochs, train)
         return report.finish()
     finally:
         lock.release()
+
+
+def _train_as_given(report, epochs, train):
+    """Have the options that the search was given trained in full too, to compare with:
+    Hyperband may have passed them over."""
+    if report.as_given is None or report.as_given["epochs"] == epochs:
+        return
+    own = {**report.start, "epochs": epochs}
+    try:
+        report.add(run_name(own), own, train(own), None)
+    except InputError as error:
+        report.add(run_name(own), own, None, str(error))
 
 
 def _start(given, space):
@@ -160,7 +174,7 @@ class _Tuner(BaseTuner):
 
     def run_trial(self, trial):
         try:
-            with silent(), heartbeat(self.oracle, trial):
+            with heartbeat(self.oracle, trial):
                 return self.train(trial.hyperparameters.values)
         except InputError as error:
             if _role() == "worker":  # a chief hears only that it failed

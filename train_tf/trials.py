@@ -64,7 +64,7 @@ class TrialReport:
         if not self.rows:
             raise InputError(f"No trial came to an end. One of them: {self.skipped[0]}")
         picture = self.folder / "trials.png"
-        given = next(filter(self._is_as_given, self.rows), None)  # the best of them
+        given = self.as_given
         draw_trials(picture, self.rows, self.options, self.figure, given)
         told = (
             f"As given:    {self.figure} {_short(given[self.figure])}, epochs "
@@ -81,8 +81,12 @@ class TrialReport:
         )
         return self.folder / "best.json"
 
-    def _is_as_given(self, row):
-        return self.start is not None and self.start.items() <= row.items()
+    @property
+    def as_given(self):
+        """The best row of the options that the search was given; None without one."""
+        start = self.start
+        rows = (row for row in self.rows if start and start.items() <= row.items())
+        return next(rows, None)
 
     def _write(self):
         text = io.StringIO()
