@@ -23,7 +23,8 @@ class LinearConfig:
     """Which images."""
 
     components: tuple[int, ...] = (64, 256)
-    """Numbers of latents."""
+    """Numbers of latents; as many as an image has numbers make a Gaussian of full
+    covariance, which images whose margins are always black do not have."""
 
     data_dir: Path | None = None
     """Folder of TFDS-prepared sets; left out, as for a training."""
@@ -43,16 +44,21 @@ def main(config):
 
     images = load_images(config.dataset, config.data_dir)
     train, validation, test = (
-        scaled(part.images).numpy().reshape(len(part.images), -1)
+        scaled(part.images).numpy().reshape(len(part.images), -1).astype("float64")
         for part in (images.train, images.validation, images.test)
     )
     train = np.concatenate([train, validation])
     figures = {}
     for components in config.components:
         pca = PCA(components, svd_solver="covariance_eigh").fit(train)
-        nats = -float(pca.score(test.astype("float64")))
+        nats = -float(pca.score(test))
         bits = bits_per_dimension(nats, images.image_shape, True)
-        figures[str(components)] = {"negative_elbo": nats, "bits_per_dim": bits}
+        full = components == train.shape[1]
+        figures[str(components)] = {
+            "negative_elbo": nats,
+            "bits_per_dim": bits,
+            "full": full,
+        }
         print(f"{components:5} latents: -ELBO {nats:.1f} nats, {bits:.3f} bits/dim")
     out = config.out or Path(f"results/linear_{config.dataset}.json")
     about = {**provenance(), "images": images.counts}

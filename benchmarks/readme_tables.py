@@ -130,6 +130,7 @@ def _vaes(results):
         "images, network",
         "epochs, minutes",
         "weights",
+        "latents",
         "-ELBO, nats",
         "obedience",
         "style",
@@ -142,11 +143,13 @@ def _vaes(results):
             if one["config"]["dataset"] == dataset:
                 yield _vae(one)
         seed = f"{dataset}, the seed's own notebook, training batches"
-        yield _row(seed, f"{epochs}", "20.1M", f"{nats:.0f}", *[""] * 4)
+        yield _row(seed, f"{epochs}", "20.1M", 256, f"{nats:.0f}", *[""] * 4)
         linear = _read(results, f"linear_{dataset}")
         for latents, row in linear["negative log-likelihood, by latents"].items():
-            title = f"{dataset}, linear VAE of {latents} latents, no network"
-            yield _row(title, "", "", f"{row['negative_elbo']:.0f}", *[""] * 4)
+            form = "Gaussian of full covariance" if row["full"] else "linear VAE"
+            title = f"{dataset}, {form}, no network"
+            nats = f"{row['negative_elbo']:.0f}"
+            yield _row(title, "", "", latents, nats, *[""] * 4)
 
 
 def _vae(one):
@@ -158,6 +161,7 @@ def _vae(one):
         f"{one['config']['dataset']}, {one['title']}",
         f"{one['epochs']}, {one['minutes']:.0f}",
         f"{one['parameters'] / 1e6:.2f}M",
+        one["latents"],
         elbo,
         f"{scores['obedience']:.1%}",
         f"{min(scores['style'].values()):.2f}",

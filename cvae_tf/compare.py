@@ -180,11 +180,13 @@ def as_markdown(trained):
     lines = [
         "# Conditional VAEs compared",
         "",
-        "Figures of the test images, nats each; Gaussian likelihood of one shared "
-        "scale where no other is named. Obedience is how often a judge, a classifier "
-        "of real images, reads a picture as the wrong label that was sent; style is "
-        "the least of the correlations with the image's own; leakage is how often a "
-        "classifier reads the label from the style (chance 10 %).",
+        "Figures of the test images, nats each, of which less are better; Gaussian "
+        "likelihood of one shared scale where no other is named, whose nats are not to "
+        "be compared with those of others. Obedience is how often a judge, a "
+        "classifier of real images, reads a picture as the wrong label that was sent; "
+        "style is the least of the correlations with the image's own; sharpness is how "
+        "much neighbouring pixels differ, as a share of the real images'; leakage is "
+        "how often a classifier reads the label from the style (chance 10 %).",
         "",
         "    python scripts/compare_cvaes.py",
     ]
@@ -202,12 +204,12 @@ def as_markdown(trained):
             f"Of {' or '.join(counts)} test images; the judge reads "
             f"{' or '.join(read)} of the real ones right.",
             "",
-            "| network | weights | epochs | minutes | -ELBO | distortion | rate | "
-            "bits/dim | obedience | still true | style | sharpness | leakage |",
-            "|---" * 13 + "|",
+            "| network | weights | latents | epochs | minutes | -ELBO | distortion | "
+            "rate | bits/dim | obedience | still true | style | sharpness | leakage |",
+            "|---" * 14 + "|",
             *map(_row, rows),
-            f"| the seed's notebook, training batches | 20.1M | {epochs} | | {nats} "
-            "| | | | | | | | |",
+            "| the seed's notebook, training batches | 20.1M | 256 | "
+            f"{epochs} | | {nats} | | | | | | | | |",
         ]
     return "\n".join(lines) + "\n"
 
@@ -218,6 +220,7 @@ def _row(one):
     cells = (
         one["title"],
         f"{one['parameters'] / 1e6:.2f}M",
+        one["latents"],
         one["epochs"],
         f"{one['minutes']:.0f}",
         *(f"{test[x]:.1f}" for x in ("negative_elbo", "distortion", "rate")),

@@ -1,5 +1,7 @@
 """Train a conditional VAE from a config: data, networks, run, report, SavedModel."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -155,7 +157,9 @@ class CVAETask(training.Task):
         )
         some = slice(500)
         rates = model.latent_rates(data.scaled(test.images[some]), test.labels[some])
+        maps = (posterior.outputs[0].shape[1:] for _, posterior, _ in model.details)
         return {
+            "latents": model.latents + sum(map(math.prod, maps)),
             "test": {name: figures[name] for name in TERMS},
             "rate_of_latents": [np.round(rate, 3).tolist() for rate in rates],
         }

@@ -25,6 +25,7 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
         "config": {"dataset": "mnist"},
         "images": {"train": 57_000, "validation": 3_000, "test": 10_000},
         "parameters": 1_390_000,
+        "latents": 992,
         "epochs": 8,
         "minutes": 28.4,
         "test": TEST,
@@ -34,13 +35,16 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     assert "Of 10,000 test images; " in text
     assert "reads 99.6% of the real" in text
     assert (
-        "| compact | 1.39M | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | 99.8% | "
-        "0.1% | width 0.80 | 0.96 | 50.0% |"
+        "| compact | 1.39M | 992 | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | "
+        "99.8% | 0.1% | width 0.80 | 0.96 | 50.0% |"
     ) in text
-    assert "| the seed's notebook, training batches | 20.1M | 30 | | -961.7 |" in text
+    assert (
+        "| the seed's notebook, training batches | 20.1M | 256 | 30 | | -961.7 |"
+        in text
+    )
     assert "cifar10" not in text
     columns = {row.count("|") for row in text.splitlines() if row.startswith("|")}
-    assert columns == {14}
+    assert columns == {15}
 
 
 def test_report_is_written_from_what_was_trained(trained_cvae, tmp_path):

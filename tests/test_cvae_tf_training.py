@@ -33,6 +33,7 @@ def test_run_leaves_figures_pictures_and_a_saved_model(trained_cvae):
         test["distortion"] + test["rate"], rel=1e-4
     )
     assert results["images"] == {"train": 380, "validation": 20, "test": 100}
+    assert results["latents"] == 3 + 7 * 7 + 14 * 14
     assert [len(level) for level in results["rate_of_latents"]] == [3, 1, 1]
     assert json.loads((config.run_folder / "results.json").read_text()) == results
     assert f"{test['negative_elbo']:.1f}" in output
