@@ -28,17 +28,29 @@ def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
             assert len(picture.convert("RGB").getcolors(10**6)) > 10
 
 
-def test_trials_are_drawn_over_words_truths_and_ranges(tmp_path):
+def test_trials_are_drawn_over_words_truths_and_ranges(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report, "save_figure", lambda x, path: drawn.append(x))
     rows = [
-        {"loss": "dice", "augment": True, "rate": 0.01 * n, "mean_iou": 0.5 - 0.01 * n}
-        for n in range(1, 9)
+        {"augment": n < 5, "rate": 0.01 * n, "mean_iou": 0.5 - 0.01 * n, "epochs": e}
+        for n, e in enumerate((9, 9, 3, 9, 9, 9, 9, 9), start=1)
     ]
-    for count in (1, 8):
-        path = tmp_path / f"{count}.png"
-        draw_trials(path, rows[:count], ["loss", "augment", "rate"], "mean_iou")
-        with Image.open(path) as picture:
-            assert picture.width > picture.height > 200
-            assert len(picture.convert("RGB").getcolors(10**6)) > 10
+    draw_trials("x.png", rows, ["augment", "rate"], "mean_iou", given=rows[3])
+    words, range_ = drawn[0].axes
+    assert words.get_title().startswith("augment\n") and range_.get_xscale() == "log"
+    assert [text.get_text() for text in words.get_xticklabels()] == ["False", "True"]
+    short, whole, best, given = range_.lines
+    assert len(short.get_xdata()) == 1 and short.get_ydata() == [0.5 - 0.03]
+    assert len(whole.get_xdata()) == 7 and whole.get_label() == "9 epochs"
+    assert (best.get_xdata(), given.get_xdata()) == ([0.01], [0.04])
+    assert words.lines[3].get_xdata() == [1]  # True stands right of False
+
+
+def test_single_trial_is_drawn(tmp_path):
+    row = {"loss": "dice", "mean_iou": 0.5, "epochs": 2}
+    draw_trials(tmp_path / "x.png", [row], ["loss"], "mean_iou")
+    with Image.open(tmp_path / "x.png") as picture:
+        assert len(picture.convert("RGB").getcolors(10**6)) > 10
 
 
 def test_share_of_the_differences_that_groups_explain():

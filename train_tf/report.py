@@ -62,7 +62,7 @@ def draw_trials(path, rows, options, figure, given=None):
 
     Args:
         path: the picture to write.
-        rows: a list of dicts, one a trial, the best first.
+        rows: a list of dicts, one a trial, with its "epochs", the best first.
         options: names in them, a panel each.
         figure: name of the figure in them.
         given: the row to mark as the options that the search was given; None for none.
@@ -77,32 +77,48 @@ def draw_trials(path, rows, options, figure, given=None):
         squeeze=False,
         layout="constrained",
     )
-    reached = np.array([row[figure] for row in rows])
+    most = max(row["epochs"] for row in rows)
+    whole = [row for row in rows if row["epochs"] == most]
+    short = [row for row in rows if row["epochs"] < most]
+    marks = [
+        (
+            short,
+            "o",
+            {"color": "tab:blue", "fillstyle": "none", "alpha": 0.5},
+            "fewer epochs",
+        ),
+        (whole, "o", {"color": "tab:blue", "alpha": 0.6}, f"{most} epochs"),
+        (rows[:1], "o", {"color": "tab:orange"}, "best"),
+        ([given] if given else [], "kx", {}, "as given"),
+    ]
     for axis in axes.flat[len(options) :]:
         axis.remove()
     for axis, name in zip(axes.flat, options, strict=False):
-        values = [row[name] for row in rows]
-        if len(set(values)) > MANY:
+        known = sorted({row[name] for row in rows})
+        if len(known) > MANY:
             set_log_scale(axis, (1, 3))
-            places, groups = values, np.argsort(np.argsort(values)) * 3 // len(values)
+            place = dict(zip(known, known, strict=True))
+            ranks = np.argsort(np.argsort([row[name] for row in whole]))
+            groups = ranks * 3 // len(ranks)
         else:
-            known = sorted(set(values))
-            places = groups = np.array([known.index(value) for value in values])
+            place = {value: number for number, value in enumerate(known)}
+            groups = np.array([place[row[name]] for row in whole])
             axis.set_xticks(range(len(known)), [str(value) for value in known])
             axis.tick_params("x", rotation=30)
             axis.margins(x=0.2)
-        axis.plot(places, reached, "o", alpha=0.5)
-        axis.plot(places[0], reached[0], "o", label="best")
-        if given:
-            place = places[rows.index(given)]
-            axis.plot(place, given[figure], "kx", label="as given")
-        share = share_explained(groups, reached)
+        for some, mark, style, label in marks:
+            if some:
+                places = [place[row[name]] for row in some]
+                reached = [row[figure] for row in some]
+                axis.plot(places, reached, mark, **style, label=label)
+        share = share_explained(groups, np.array([row[figure] for row in whole]))
         axis.set(title=name if np.isnan(share) else f"{name}\n{share:.0%}")
         axis.grid(alpha=0.3)
-    axes[0, 0].legend()
+    axes[0, 0].legend(fontsize="small")
     picture.supylabel(f"validation {figure}", fontsize="small")
     picture.supxlabel(
-        "%: how much of the trials' differences goes with the option (shares overlap)",
+        f"%: how much of the differences of trials of {most} epochs goes with the "
+        "option (shares overlap)",
         fontsize="small",
     )
     save_figure(picture, path)

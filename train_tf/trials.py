@@ -65,7 +65,8 @@ class TrialReport:
             raise InputError(f"No trial came to an end. One of them: {self.skipped[0]}")
         picture = self.folder / "trials.png"
         given = self.as_given
-        draw_trials(picture, self.rows, self.options, self.figure, given)
+        shown = [name for name in self.options if name != "epochs"]
+        draw_trials(picture, self.rows, shown, self.figure, given)
         told = (
             f"As given:    {self.figure} {_short(given[self.figure])}, epochs "
             f"{given['epochs']}, trial {given['trial']}\n"
