@@ -95,6 +95,7 @@ def train(folder, resume=False, callbacks=()):
     return model, run.history
 
 
+@pytest.mark.slow
 def test_training_that_was_stopped_goes_on_with_the_same_draws(tmp_path):
     whole, history = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):

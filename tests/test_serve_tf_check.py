@@ -41,7 +41,7 @@ def kept(folder):
     ("down", "up"),
     [
         ("maxpool", "transpose"),
-        ("strided", "upsample"),
+        pytest.param("strided", "upsample", marks=pytest.mark.slow),
         pytest.param("maxpool", "upsample", marks=pytest.mark.slow),
         pytest.param("strided", "transpose", marks=pytest.mark.slow),
     ],

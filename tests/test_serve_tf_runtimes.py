@@ -142,6 +142,7 @@ def test_own_model_is_compared_on_own_photographs(tmp_path):
         export_and_compare(model, ("onnx",), "int8", tmp_path / "x", tmp_path / "edges")
 
 
+@pytest.mark.slow
 def test_vae_is_compared_on_its_own_images(trained_cvae, tmp_path):
     rows = export_and_compare(
         trained_cvae[1]["saved_model"], ("saved_model",), "none", tmp_path / "out"
