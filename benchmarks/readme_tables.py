@@ -146,7 +146,7 @@ def _vaes(results):
         yield _row(seed, f"{epochs}", "20.1M", 256, f"{nats:.0f}", *[""] * 4)
         linear = _read(results, f"linear_{dataset}")
         for latents, row in linear["negative log-likelihood, by latents"].items():
-            form = "Gaussian of full covariance" if row["full"] else "linear VAE"
+            form = "Gaussian of full covariance" if row.get("full") else "linear VAE"
             title = f"{dataset}, {form}, no network"
             nats = f"{row['negative_elbo']:.0f}"
             yield _row(title, "", "", latents, nats, *[""] * 4)
@@ -161,7 +161,7 @@ def _vae(one):
         f"{one['config']['dataset']}, {one['title']}",
         f"{one['epochs']}, {one['minutes']:.0f}",
         f"{one['parameters'] / 1e6:.2f}M",
-        one["latents"],
+        one.get("latents", ""),  # earlier results do not say
         elbo,
         f"{scores['obedience']:.1%}",
         f"{min(scores['style'].values()):.2f}",

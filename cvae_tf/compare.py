@@ -220,7 +220,7 @@ def _row(one):
     cells = (
         one["title"],
         f"{one['parameters'] / 1e6:.2f}M",
-        one["latents"],
+        one.get("latents", ""),  # earlier results do not say
         one["epochs"],
         f"{one['minutes']:.0f}",
         *(f"{test[x]:.1f}" for x in ("negative_elbo", "distortion", "rate")),

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from conftest import ROOT
 
+import cvae_tf.compare
 import unet_tf.compare
 from train_tf.files import read_json
 
@@ -46,6 +47,20 @@ def test_unknown_table_is_named(tables):
 def test_missing_file_is_named(table, file, tables, tmp_path):
     with pytest.raises(tables["InputError"], match=f"Expected {tmp_path}/{file}"):
         tables["fill"](f"<!-- {table} -->\n<!-- end -->", tmp_path)
+
+
+@pytest.mark.parametrize("compare", [unet_tf.compare, cvae_tf.compare])
+def test_report_can_be_made_of_the_files_that_there_are(compare):
+    trained = compare.read_trained(RESULTS)
+    assert len(trained) > 3
+    lines = compare.as_markdown(trained).splitlines()
+    assert sum(line.startswith("| ") for line in lines) > len(trained)
+
+
+def test_every_table_can_be_made_of_the_files_that_there_are(tables):
+    for make in tables["TABLES"].values():
+        columns = {row.count("|") for row in make(RESULTS)}
+        assert len(columns) == 1
 
 
 @REPORTS

@@ -78,12 +78,13 @@ def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(name, tmp_
         left = tmp_path / f".writing-{2**22 + 1}-{name}"  # above all process numbers
         alive = tmp_path / f".writing-{other.pid}-{name}"
         elsewhere = tmp_path / f".writing-{2**22 + 1}-another"
-        for folder in (left, alive, elsewhere):
+        strange = tmp_path / ".writing-anything"
+        for folder in (left, alive, elsewhere, strange):
             folder.mkdir()
         with written_beside(tmp_path / name) as beside:
             beside.mkdir()
         other.kill()
-    assert {*tmp_path.iterdir()} == {tmp_path / name, alive, elsewhere}
+    assert {*tmp_path.iterdir()} == {tmp_path / name, alive, elsewhere, strange}
 
 
 def test_folder_that_is_removed_is_whole_or_a_leftover(tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def remove_leftovers(folder):
 def _left_half_written(folder):
     """Name to what other processes were writing to it when this one first looked."""
     found = {}
-    for path in folder.glob(".writing-*"):
+    for path in folder.glob(".writing-*-*"):
         found.setdefault(path.name.split("-", 2)[2], []).append(path)
     return found
 
