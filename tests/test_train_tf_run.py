@@ -358,3 +358,24 @@ def test_state_with_another_figure_is_noticed(part, tmp_path, capsys):
     file.write_text(json.dumps(state))
     assert Task(tmp_path, resume=True).run.epochs_done == run.epochs_done - 1
     assert f"epoch {run.epochs_done} is damaged" in capsys.readouterr().out
+
+
+def test_epoch_that_was_not_written_does_not_count(tmp_path, monkeypatch, capsys):
+    task = Task(tmp_path)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task.run._checkpoints, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        task.train()
+    assert task.run.history == task.run.seconds == [] and not task.run.best_epoch
+    assert "Stopped; 0 of 3 epochs are kept." in capsys.readouterr().err
+
+
+def test_report_whose_saved_model_is_gone_is_made_again(tmp_path):
+    run, place = Task(tmp_path, epochs=1).train().run, tmp_path / "saved_model"
+    run.write_results({"epochs": 1, "saved_model": str(place)})
+    assert Task(tmp_path, epochs=1, resume=True).run.results is None
+    place.mkdir()
+    assert Task(tmp_path, epochs=1, resume=True).run.results["epochs"] == 1

@@ -52,11 +52,11 @@ def test_trials_longer_than_patience_are_waited_for(oracle, monkeypatch):
 
     def train(client, trial):
         with heartbeat(client, trial):
-            time.sleep(5)
+            time.sleep(2.5)
         finish(client, trial)
 
     thread = worker(oracle, train)
-    serve(oracle, patience=4)
+    serve(oracle, patience=1.5)
     thread.join(10)
     assert not thread.is_alive()
     assert [trial.score for trial in oracle.trials.values()] == [1]
@@ -64,8 +64,8 @@ def test_trials_longer_than_patience_are_waited_for(oracle, monkeypatch):
 
 def test_worker_that_falls_silent_is_named(oracle):
     worker(oracle, lambda client, trial: time.sleep(60))
-    with pytest.raises(WorkerLost, match="not heard of worker-0 for 3 seconds.*resume"):
-        serve(oracle, patience=3)
+    with pytest.raises(WorkerLost, match="not heard of worker-0 for 1 seconds.*resume"):
+        serve(oracle, patience=1)
 
 
 def test_workers_that_never_come_are_not_waited_for(oracle):

@@ -1,8 +1,10 @@
 """Files that last: written beside their place, then renamed into it."""
 
 import contextlib
+import csv
 import errno
 import functools
+import io
 import json
 import os
 import shutil
@@ -63,6 +65,15 @@ def read_json(path):
     if not isinstance(content, dict):
         raise InputError(f"Expected {path} to hold a JSON object.")
     return content
+
+
+def as_csv(rows):
+    """The text of a CSV file: a header and a line for each dict."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path, content):

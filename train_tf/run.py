@@ -5,9 +5,7 @@ and pictures, tensorboard/ for TensorBoard, and checkpoints/ of the last two epo
 the best one.
 """
 
-import csv
 import errno
-import io
 import json
 import math
 import sys
@@ -23,7 +21,7 @@ from train_tf.checkpoints import Checkpoints
 from train_tf.command_line import to_dict
 from train_tf.config import WHERE_AND_HOW
 from train_tf.errors import InputError, Terminated
-from train_tf.files import FULL, read_json, write_json, write_text
+from train_tf.files import FULL, as_csv, read_json, write_json, write_text
 from train_tf.folder import take
 
 # What may differ between a run and its resumption.
@@ -72,19 +70,21 @@ class Run:
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
             kept, history = self._checkpoints, self._checkpoints.history()
             if history:  # a kill may have come between both
-                write_text(self.folder / "history.csv", _as_csv(history))
+                write_text(self.folder / "history.csv", as_csv(history))
             return history, kept.seconds(), kept.epochs, self._results_of(history)
         except BaseException:
             self._lock.release()
             raise
 
     def _results_of(self, history):
-        """The report that goes with a history; None if it is of another, or broken."""
+        """The report that goes with a history; None if it is of another, is broken, or
+        its SavedModel is gone."""
         try:
             results = read_json(self.folder / "results.json")
         except (FileNotFoundError, InputError):
             return None
-        return results if results.get("epochs") == len(history) else None
+        exported = Path(results.get("saved_model", self.folder)).is_dir()
+        return results if results.get("epochs") == len(history) and exported else None
 
     def __enter__(self):
         return self
@@ -101,18 +101,18 @@ class Run:
     @property
     def best_epoch(self):
         """The epoch with the best monitored figure, counted from 1; 0 if none."""
-        return self._best_of(self._kept)
+        return self._best_of(self._kept, self.history)
 
     @property
     def best_figure(self):
         """The best of the monitored figures until the config's last epoch."""
         epochs = min(self.config.epochs, self.epochs_done)
-        best = self._best_of(range(1, epochs + 1))
+        best = self._best_of(range(1, epochs + 1), self.history)
         return self.history[best - 1][self.monitor] if best else math.nan
 
-    def _best_of(self, epochs):
+    def _best_of(self, epochs, history):
         best = max if self.mode == "max" else min
-        rows = [self.history[epoch - 1] for epoch in epochs]
+        rows = [history[epoch - 1] for epoch in epochs]
         rows = [row for row in rows if not math.isnan(row[self.monitor])]
         return best(rows, key=lambda row: row[self.monitor])["epoch"] if rows else 0
 
@@ -159,16 +159,16 @@ class Run:
             seconds: how long its training took, and all of it.
         """
         figures = {name: float(value) for name, value in sorted(figures.items())}
-        self.history.append({"epoch": self.epochs_done + 1, **figures})
-        self.seconds.append(list(seconds))
-        self._kept = self._worth_keeping([*self._kept, self.epochs_done])
-        if self.is_chief:
-            self._checkpoints.save(model, self.history, self.seconds, self._kept)
-            write_text(self.folder / "history.csv", _as_csv(self.history))
-
-    def _worth_keeping(self, epochs):
+        epoch = self.epochs_done + 1
+        history = [*self.history, {"epoch": epoch, **figures}]
+        of_epochs = [*self.seconds, list(seconds)]
+        kept = [*self._kept, epoch]
         # The one before the last is for the day when the last is damaged.
-        return sorted({*epochs[-2:], self._best_of(epochs) or epochs[-1]})
+        kept = sorted({*kept[-2:], self._best_of(kept, history) or epoch})
+        if self.is_chief:
+            self._checkpoints.save(model, history, of_epochs, kept)
+            write_text(self.folder / "history.csv", as_csv(history))
+        self.history, self.seconds, self._kept = history, of_epochs, kept
 
     def write_results(self, results):
         """Keep the report of the run, a dict for JSON."""
@@ -246,7 +246,7 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
             shuffle=False,  # the batches come shuffled
         )
     except (KeyboardInterrupt, Terminated):
-        so_far = f"Stopped in epoch {run.epochs_done + 1}; the epochs before are kept."
+        so_far = f"Stopped; {run.epochs_done} of {epochs.stop} epochs are kept."
         print(f"{so_far} Go on by --resume.", file=sys.stderr)
         raise
     except tf.errors.ResourceExhaustedError as error:
@@ -305,11 +305,3 @@ class _StopIfNotFinite(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
-
-
-def _as_csv(history):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, history[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()

@@ -92,8 +92,8 @@ def _heard_of(oracle):
     heard = {"any worker": time.monotonic()}
 
     def create_trial(tuner, of_oracle=oracle.create_trial):
-        heard.pop("any worker", None)
         heard[tuner] = time.monotonic()
+        heard.pop("any worker", None)
         trial = of_oracle(tuner)
         if trial.status == TrialStatus.STOPPED:
             del heard[tuner]

@@ -144,8 +144,7 @@ def best_figure(config, task_class, like=None):
     task, model = _prepare(task_class(config, like), strategy)
     with Run(config, task.monitor, task.mode, strategy) as run:
         _keep(run, task)
-        own = replicas.Own(task.build)
-        _fit(task, model, run, _watchers(task, run, own) if run.is_chief else [])
+        _fit(task, model, run, replicas.Own(task.build))
         return run.best_figure
 
 
@@ -187,7 +186,7 @@ def _carry_out(task, model, run, started):
 
     own = replicas.Own(task.build)
     earlier = sum(whole for _, whole in run.seconds)
-    _fit(task, model, run, _watchers(task, run, own) if run.is_chief else [])
+    _fit(task, model, run, own)
     run.load_best(model)
     if run.is_chief:
         run.write_results(_report(task, own.of(model), run, started - earlier))
@@ -197,7 +196,7 @@ def _carry_out(task, model, run, started):
     return run.results
 
 
-def _fit(task, model, run, watchers):
+def _fit(task, model, run, own):
     fit(
         model,
         run,
@@ -205,7 +204,7 @@ def _fit(task, model, run, watchers):
         task.steps,
         task.validation_batches,
         steps_of(task.counts["validation"], task.config.batch_size),
-        watchers,
+        _watchers(task, run, own) if run.is_chief else [],
     )
 
 

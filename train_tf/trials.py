@@ -1,12 +1,10 @@
 """What a search tells of its trials: a line for each, a table, a picture, the best."""
 
-import csv
-import io
 import math
 
 from train_tf.config import WHERE_AND_HOW
 from train_tf.errors import InputError
-from train_tf.files import write_json, write_text
+from train_tf.files import as_csv, write_json, write_text
 from train_tf.report import draw_trials
 
 SHOWN = 10  # trials in the table on the screen
@@ -29,7 +27,10 @@ class TrialReport:
         self.folder, self.figure = folder, monitor.removeprefix("val_")
         self.given = {name: x for name, x in given.items() if name not in OF_ONE_RUN}
         self.sign, self.start = (1 if mode == "max" else -1), start
-        self.rows, self.skipped = [], []
+        self.rows, self.skipped, self.told = [], [], 0
+        table = folder / "trials.csv"
+        # A search that goes on tells of its trials again, from the first.
+        self.earlier = len(table.read_text().splitlines()) - 1 if table.exists() else 0
 
     def add(self, run, options, score, message):
         """Tell of a trial that has ended.
@@ -40,7 +41,8 @@ class TrialReport:
             score: the best of the monitored figures; None without one.
             message: what went wrong; None if nothing.
         """
-        number = len(self.rows) + len(self.skipped) + 1
+        self.told += 1
+        number = self.told
         told = ", ".join(f"{name} {_short(x)}" for name, x in options.items())
         if score is None or math.isnan(score):
             last = (message or "no figure").strip().splitlines()[-1]
@@ -53,7 +55,8 @@ class TrialReport:
             return  # proposed again
         self.rows.append({"trial": number, self.figure: score, **options, "run": run})
         self.rows.sort(key=lambda row: -self.sign * row[self.figure])
-        self._write()
+        if len(self.rows) >= self.earlier:
+            self._write()
 
     def finish(self):
         """Tell of all trials; gives the file with the options of the best.
@@ -63,6 +66,7 @@ class TrialReport:
         """
         if not self.rows:
             raise InputError(f"No trial came to an end. One of them: {self.skipped[0]}")
+        self._write()
         picture = self.folder / "trials.png"
         given = self.as_given
         shown = [name for name in self.options if name != "epochs"]
@@ -90,11 +94,7 @@ class TrialReport:
         return next(rows, None)
 
     def _write(self):
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.folder / "trials.csv", text.getvalue())
+        write_text(self.folder / "trials.csv", as_csv(self.rows))
         found = {x: self.rows[0][x] for x in self.options if x not in OF_ONE_RUN}
         write_json(self.folder / "best.json", {**self.given, **found})
 

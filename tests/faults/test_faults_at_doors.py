@@ -117,7 +117,7 @@ def stopped_run(tmp_path):
     model.compile("sgd", "mse")
     with Run(BareConfig(tmp_path / "run"), "val_loss", "min") as run:
         for loss in (2.0, 1.0):
-            run.save(model, {"loss": loss, "val_loss": loss})
+            run.save(model, {"loss": loss, "val_loss": loss}, (1.0, 2.0))
         run.keep("split.json", {"train": 3})
     return run.folder, model
 

@@ -84,7 +84,7 @@ def test_stopped(sent, status, whole, tmp_path, record):
     training.process.send_signal(sent)
     ended, _, errors = training.end()
     assert ended == status
-    assert "the epochs before are kept. Go on by --resume." in errors
+    assert "epochs are kept. Go on by --resume." in errors
     assert "Traceback" not in errors
     assert_resumes_to_the_same(training, whole)
     record(f"stopped by {sent.name}", 1, f"nothing; exit status {status}")
