@@ -36,4 +36,4 @@ def main(config):
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(LaunchLocalConfig, main))
+    sys.exit(command_line.run(LaunchLocalConfig, main, tensorflow=False))

@@ -63,6 +63,17 @@ def test_one_that_ends_with_something_to_tell_ends_no_other(tmp_path, monkeypatc
     assert (tmp_path / "ended-True").exists() and (tmp_path / "ended-False").exists()
 
 
+def test_fault_of_a_worker_is_told_and_not_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "GRACE_SECONDS", 20)
+    script = (
+        "import os, sys, time; first = '\"index\": 0' in os.environ['TF_CONFIG'];"
+        "open('starts', 'a').write('x'); time.sleep(2 * first);"
+        "sys.exit(75 if first else 1)"  # worker 0 has lost worker 1
+    )
+    assert launch([PYTHON, "-c", script], 2, restarts=3) == 1
+    assert (tmp_path / "starts").read_text() == "xx"
+
+
 def test_search_has_a_chief_beside_its_workers(tmp_path):
     script = (
         "import os, json, pathlib; names = ('TUNER_ID', 'ORACLE_IP', 'ORACLE_PORT');"

@@ -15,13 +15,14 @@ from train_tf.files import read_json
 TRY_AGAIN = 75  # the exit status EX_TEMPFAIL of sysexits.h
 
 
-def run(config_class, function):
+def run(config_class, function, tensorflow=True):
     """Parse the command line into a config and call `function` with it.
 
     Args:
         config_class: a dataclass whose fields are the options.
         function: takes the config; returns the exit status, or None for 0. It shall
             import what is slow by itself, so that `--help` answers at once.
+        tensorflow: whether it needs TensorFlow, which is then started quietly.
 
     Returns:
         The exit status: 2 when a person has to mend something, 75 when another worker
@@ -31,7 +32,8 @@ def run(config_class, function):
     signal.signal(signal.SIGTERM, _terminate)
     try:
         config = _parse(config_class, sys.argv[1:])
-        start_tensorflow()
+        if tensorflow:
+            start_tensorflow()
         return function(config) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

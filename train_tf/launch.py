@@ -10,6 +10,7 @@ import time
 from train_tf.command_line import TRY_AGAIN
 from train_tf.errors import InputError
 
+HAS_SHARES = hasattr(os, "sched_setaffinity")  # macOS has not
 GRACE_SECONDS = 60  # for the others to end by themselves when one has failed
 # Going on, ended well, or ended with something to tell that is its own affair.
 ENDED_BY_ITSELF = (None, 0, 1)
@@ -74,39 +75,39 @@ def launch(command, workers, restarts=0, places=of_training):
 
 
 def _run_once(command, places, workers):
-    processors = sorted(os.sched_getaffinity(0))
+    processors = sorted(os.sched_getaffinity(0)) if HAS_SHARES else []
     started = []
     try:
         for index, place in enumerate(places):
             # Fewer processors than workers: each takes what the others leave.
             share = processors[index % workers :: workers] or processors
-            started.append(
-                subprocess.Popen(
-                    command,
-                    env={**os.environ, **place},
-                    preexec_fn=lambda share=share: os.sched_setaffinity(0, share),
-                )
-            )
+            _take(share)  # which the worker inherits
+            started.append(subprocess.Popen(command, env={**os.environ, **place}))
         return _wait(started)
     finally:
+        _take(processors)
         for process in started:
             process.kill()
             process.wait()
 
 
+def _take(processors):
+    if HAS_SHARES:
+        os.sched_setaffinity(0, processors)
+
+
 def _wait(processes):
     """The first exit status that is not 0, or 0."""
-    failed, deadline = 0, float("inf")
-    while any(process.poll() is None for process in processes):
-        time.sleep(0.2)
+    failed, deadline = 0, None
+    while True:
         ended = [process.poll() for process in processes]
-        broken = [status for status in ended if status not in ENDED_BY_ITSELF]
-        if not failed and broken:
-            failed = broken[0]
+        failed = failed or next(filter(None, ended), 0)
+        if deadline is None and any(x not in ENDED_BY_ITSELF for x in ended):
             deadline = time.monotonic() + GRACE_SECONDS
-        if time.monotonic() > deadline:
-            break
-    return failed or next(filter(None, (p.poll() for p in processes)), 0)
+        all_ended = None not in ended
+        if all_ended or (deadline and time.monotonic() > deadline):
+            return failed
+        time.sleep(0.2)
 
 
 def _free_addresses(count):
