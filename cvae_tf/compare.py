@@ -6,6 +6,7 @@ from cvae_tf.config import SEED, CVAEConfig
 from cvae_tf.data import load_images
 from cvae_tf.training import train
 from cvae_tf.wrong_label import Relabeller, draw_wrong_labels, judge_test_images
+from train_tf.cluster import check_alone
 from train_tf.datasets import BUNDLED
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, write_text
@@ -46,6 +47,7 @@ def compare(config):
     Raises:
         InputError: as `cvae_tf.train`.
     """
+    check_alone("a comparison")
     wanted = [  # all are looked over before the first is trained
         (
             title,

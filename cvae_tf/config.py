@@ -1,10 +1,9 @@
 """Every option of a VAE training, once: default, meaning and allowed values."""
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
-from train_tf.config import Between, RunConfig, SearchOptions
+from train_tf.config import Between, CompareOptions, RunConfig, SearchOptions
 from train_tf.errors import InputError
 
 SUITED = {
@@ -160,32 +159,17 @@ class TuneCVAEConfig(CVAEConfig, SearchOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareCVAEsConfig:
+class CompareCVAEsConfig(CompareOptions):
     """Train conditional VAEs, or go on with them, have them judged and compare them."""
 
     dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
     """On which images."""
-
-    train: bool = True
-    """Whether to train; if not, tables and pictures are made of earlier trainings."""
 
     plain_epochs: int = 2
     """Epochs of the compact network whose decoder does not see the label."""
 
     seed_form_epochs: int = 1
     """Epochs of the ResNet18 in the seed's form, which takes long."""
-
-    data_dir: Path | None = None
-    """As train_cvae.py's."""
-
-    runs_dir: Path = Path("runs")
-    """Where the runs' folders go, and the judges."""
-
-    saved_models_dir: Path = Path("saved_models")
-    """Where the SavedModels go."""
-
-    out: Path = Path("results")
-    """Where tables, pictures and each run's JSON go."""
 
     def __post_init__(self):
         for name in ("plain_epochs", "seed_form_epochs"):

@@ -85,7 +85,7 @@ def judge_test_images(
     Raises:
         InputError: if there is no such model or no such set.
     """
-    devices.set_up("auto", seed)
+    devices.set_up("auto", seed, "one")
     relabeller = Relabeller(model)
     images = load_images(relabeller.dataset, data_dir)
     available = images.counts["test"]

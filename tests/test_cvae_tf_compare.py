@@ -1,12 +1,15 @@
 """The comparison of VAEs says what was measured of each."""
 
+import dataclasses
+
 import pytest
 from PIL import Image
 
+from cvae_tf import compare
 from cvae_tf.compare import as_markdown, forms, read_trained, report
 from cvae_tf.config import CompareCVAEsConfig, CVAEConfig
 from train_tf.errors import InputError
-from train_tf.files import write_json
+from train_tf.files import read_json, write_json
 
 SCORES = {
     "judge_accuracy": 0.996,
@@ -47,7 +50,10 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     assert columns == {15}
 
 
-def test_report_is_written_from_what_was_trained(trained_cvae, tmp_path):
+def test_report_is_written_from_what_was_trained(
+    trained_cvae, small_sets, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compare, "BUNDLED", small_sets)
     config, results, _ = trained_cvae
     one = {"title": "compact", **results, "scores": SCORES}
     write_json(tmp_path / f"{config.name}.json", one)
@@ -82,3 +88,37 @@ def test_forms_are_trainings_with_names_of_their_own():
 def test_epochs_that_are_none_are_refused_before_anything_is_trained(option):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} of at least 1"):
         CompareCVAEsConfig(**{option: 0})
+
+
+def test_comparison_is_no_work_for_workers(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(InputError, match="for a comparison. Received: a TF_CONFIG"):
+        compare.compare(CompareCVAEsConfig())
+
+
+def test_each_form_is_trained_judged_and_told(tmp_path, monkeypatch):
+    trained = []
+
+    def train(own):
+        trained.append(own)
+        told = {"config": {"name": own.name}, "saved_model": f"models/{own.name}/1"}
+        return told
+
+    def judge(model, out, data_dir, judges):
+        assert model == f"models/{out.parent.name}/1" and judges == tmp_path / "judges"
+        write_json(out / "scores.json", SCORES)
+
+    monkeypatch.setattr(compare, "train", train)
+    monkeypatch.setattr(compare, "judge_test_images", judge)
+    monkeypatch.setattr(compare, "report", lambda out, models: (out, models))
+    config = CompareCVAEsConfig(
+        dataset=("mnist",), runs_dir=tmp_path, out=tmp_path / "out"
+    )
+    assert compare.compare(config) == (config.out, config.saved_models_dir)
+    assert len(trained) == 4 and all(own.resume for own in trained)
+    for own, title in zip(trained, forms(config, "mnist"), strict=True):
+        told = read_json(config.out / f"{own.name}.json")
+        assert (told["title"], told["scores"]) == (title, SCORES)
+    trained.clear()
+    compare.compare(dataclasses.replace(config, train=False))
+    assert not trained

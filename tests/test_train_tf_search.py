@@ -162,7 +162,8 @@ def test_search_starts_by_lot_from_options_out_of_its_space(given, tried, capsys
     run(trials=2, **given)
     assert all(config.sides in SPACE["sides"] for config in tried)
     assert all(config.learning_rate <= 0.1 for config in tried)
-    assert "As given" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "As given" not in told and "options as given are not among" in told
 
 
 def test_search_ends_when_all_there_is_was_tried(tried):
@@ -181,6 +182,35 @@ def test_trial_that_is_proposed_again_counts_once(tmp_path):
     for epochs in (2, 6, 6):
         report.add("a1b2", {"sides": 3, "epochs": epochs}, 0.5, None)
     assert [row["epochs"] for row in report.rows] == [2, 6]
+
+
+def test_table_of_a_search_that_goes_on_is_never_shorter_than_it_was(tmp_path):
+    def rows():
+        return len((tmp_path / "trials.csv").read_text().splitlines()) - 1
+
+    for earlier in (0, 3):
+        report = trials.TrialReport(tmp_path, {}, "val_beauty", "max")
+        for number in (3, 4, 5):
+            options = {"sides": number, "epochs": 6}
+            report.add(f"run{number}", options, number / 10, None)
+            assert rows() == max(earlier, number - 2)
+
+
+def test_trials_are_numbered_as_they_come(tmp_path, capsys):
+    report = trials.TrialReport(tmp_path, {}, "val_beauty", "max")
+    for score in (0.5, 0.5, None):
+        report.add("a1b2", {"sides": 3, "epochs": 6}, score, "alas")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1].strip(":,") for line in lines] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("how", ["environment", "option"])
+def test_workers_of_a_training_are_no_workers_of_a_search(how, tried, monkeypatch):
+    if how == "environment":
+        monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
+    with pytest.raises(InputError, match="launch_local.py --search.*Received: "):
+        run(strategy="auto" if how == "environment" else "multiworker")
+    assert not tried and not Path("runs").exists()
 
 
 def test_worker_tells_why_a_trial_failed(tried, monkeypatch, capsys):

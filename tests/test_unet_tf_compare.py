@@ -1,12 +1,16 @@
 """Comparisons say what the networks' own figures say, no more."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from train_tf.errors import InputError
-from train_tf.files import write_json
+from train_tf.files import read_json, write_json
 from unet_tf import compare, report
 from unet_tf.compare_table import GRID, PAIRS, as_markdown, name_of
+from unet_tf.config import CompareUNetsConfig
 from unet_tf.data import Part
 from unet_tf.scores import FIGURES
 
@@ -14,7 +18,7 @@ from unet_tf.scores import FIGURES
 def written(parts, seed, mean_iou, ious):
     """What `compare` writes of a network."""
     return {
-        "config": {"seed": seed, "name": name_of(parts, seed)},
+        "config": {"seed": seed, "name": name_of(parts, seed), "batch_size": 8},
         "command": "python scripts/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
         "epochs": 2,
@@ -81,10 +85,17 @@ def test_only_what_has_the_same_seed_is_compared(folder):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 3}, {"images": {"train": 9, "validation": 3, "test": 5}}]
+    "change",
+    [
+        {"epochs": 3},
+        {"images": {"train": 9, "validation": 3, "test": 5}},
+        {"batch_size": 9},
+    ],
+    ids=str,
 )
 def test_trainings_that_are_not_alike_are_not_compared(change, folder):
-    one = written(PAIRS[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9]) | change
+    one = written(PAIRS[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9])
+    (one["config"] if "batch_size" in change else one).update(change)
     write_json(folder / f"{one['config']['name']}.json", one)
     with pytest.raises(InputError, match=f"equal {next(iter(change))}.*Give --out"):
         compare.read_trained(folder)
@@ -151,3 +162,58 @@ def test_close_up_shows_the_pet_s_probability_around_its_outline(figures):
     for picture, parts in zip(pictures[2::2], PAIRS, strict=False):
         of_pet = probabilities[parts][0, 15:35, 15:35, 0]
         assert (windows(of_pet, (8, 8)) == picture).all((2, 3)).any()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The configs that were trained, in the place of trainings."""
+    configs = []
+
+    def train(own):
+        configs.append(own)
+        parts = (own.down, own.up, own.loss)
+        told = written(parts, own.seed, 0.5, [0.5] * 4)
+        return {**told, "epochs": own.epochs, "saved_model": f"{own.name}/1"}
+
+    counts = SimpleNamespace(counts={"train": 9, "validation": 3, "test": 4})
+    monkeypatch.setattr(compare, "train", train)
+    monkeypatch.setattr(compare, "load_photographs", lambda own: counts)
+    monkeypatch.setattr(compare, "look_at", lambda model, _: {"looked_at": model})
+    monkeypatch.setattr(compare, "report", lambda *folders: folders)
+    return configs
+
+
+def test_each_network_is_trained_with_each_seed_and_looked_at(trained, tmp_path):
+    config = CompareUNetsConfig(seeds=(0, 3), epochs=2, out=tmp_path)
+    assert compare.compare(config) == (tmp_path, config.saved_models_dir)
+    names = [name_of(parts, seed) for seed in (0, 3) for parts in PAIRS]
+    assert [own.name for own in trained] == names
+    assert all(own.resume and own.epochs == 2 for own in trained)
+    for name in names:
+        assert read_json(tmp_path / f"{name}.json")["looked_at"] == f"{name}/1"
+    trained.clear()
+    compare.compare(dataclasses.replace(config, train=False))
+    assert not trained
+
+
+def test_what_does_not_go_with_earlier_results_is_not_trained(trained, folder):
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    config = CompareUNetsConfig(seeds=(0,), epochs=3, out=folder)
+    with pytest.raises(InputError, match="equal epochs.*Give --out a folder"):
+        compare.compare(config)
+    assert not trained and before == {file: file.read_bytes() for file in before}
+
+
+def test_run_that_is_longer_than_asked_for_is_no_part_of_it(trained, tmp_path):
+    place = tmp_path / "runs" / name_of(PAIRS[3], 0)
+    write_json(place / "results.json", {"epochs": 40})
+    config = CompareUNetsConfig(runs_dir=tmp_path / "runs", epochs=5, out=tmp_path)
+    with pytest.raises(InputError, match=f"5 epochs or fewer in {place}. It has 40"):
+        compare.compare(config)
+    assert not trained
+
+
+def test_comparison_is_no_work_for_workers(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(InputError, match="for a comparison. Received: a TF_CONFIG"):
+        compare.compare(CompareUNetsConfig())

@@ -76,6 +76,12 @@ def test_run_is_named_by_its_blocks_and_loss():
     )
 
 
+def test_run_on_own_photographs_is_named_by_their_folder():
+    named = UNetConfig(images="at/home/cats", masks="m").name
+    assert named == "unet_cats_maxpool_transpose_dice"
+    assert UNetConfig(images="cats", masks="m", name="mine").name == "mine"
+
+
 @pytest.mark.parametrize("options", [RunConfig, UNetOptions])
 def test_every_option_has_a_meaning(options):
     body = ast.parse(inspect.getsource(options)).body[0].body

@@ -59,6 +59,26 @@ def choose(name):
     return _join_cluster(*_cluster())
 
 
+def check_alone(what, strategy="auto"):
+    """Refuse to do as one of several workers what is for one process.
+
+    Args:
+        what: what is done, for the message.
+        strategy: as `choose` takes it.
+
+    Raises:
+        InputError: if TF_CONFIG names workers, or the strategy asks for them.
+    """
+    several = strategy == "auto" and os.getenv("TF_CONFIG")
+    if several or strategy == "multiworker":
+        given = (
+            "a TF_CONFIG in the environment" if several else "--strategy multiworker"
+        )
+        raise InputError(
+            f"Expected no workers of one training for {what}. Received: {given}."
+        )
+
+
 def is_chief(strategy):
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver

@@ -28,7 +28,7 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError, FatalError
 from keras_tuner.src.distribute import oracle_client
 
-from train_tf.cluster import START_SECONDS
+from train_tf.cluster import START_SECONDS, check_alone
 from train_tf.command_line import silent, to_dict
 from train_tf.config import WHERE_AND_HOW, Between
 from train_tf.errors import InputError, WorkerLost
@@ -62,6 +62,8 @@ def search(config, config_class, task_class, space):
             with others, or no trial came to an end.
         WorkerLost: if the chief does not answer.
     """
+    what = "a search, whose own are started by launch_local.py --search"
+    check_alone(what, config.strategy)
     role, given = _role(), to_dict(config)
     space = {name: space[name] for name in config.tune}
     start = _start(task_class.compared(config), space)
@@ -88,6 +90,8 @@ def search(config, config_class, task_class, space):
     lock = take(folder, of_search, config.resume, FREE_TO_CHANGE, "search")
     try:
         report = TrialReport(folder, of_training, monitor, mode, start)
+        if start is None:
+            print("The options as given are not among those searched, and no trial.")
 
         def end_trial(trial, of_oracle=oracle.end_trial):
             of_oracle(trial)

@@ -5,6 +5,9 @@ import itertools
 import numpy as np
 from matplotlib import pyplot as plt
 
+from train_tf.cluster import check_alone
+from train_tf.command_line import to_dict
+from train_tf.config import WHERE_AND_HOW
 from train_tf.datasets import BUNDLED
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json, write_text
@@ -16,6 +19,8 @@ from unet_tf.data import load_photographs
 from unet_tf.report import draw_predictions
 from unet_tf.scores import look_at, probabilities_of
 from unet_tf.training import SHOWN, train
+
+OWN = WHERE_AND_HOW | {"down", "up", "loss", "seed", "name"}  # of one training
 
 
 def compare(config):
@@ -30,9 +35,9 @@ def compare(config):
     Raises:
         InputError: as `unet_tf.train`.
     """
-    wanted = itertools.product(config.seeds, GRID if config.grid else PAIRS)
-    for seed, parts in wanted if config.train else ():
-        own = UNetConfig(
+    check_alone("a comparison")
+    wanted = [  # all are looked over before the first is trained
+        UNetConfig(
             *parts,
             epochs=config.epochs,
             seed=seed,
@@ -42,6 +47,13 @@ def compare(config):
             saved_models_dir=config.saved_models_dir,
             resume=True,
         )
+        for seed, parts in itertools.product(
+            config.seeds, GRID if config.grid else PAIRS
+        )
+    ]
+    if config.train:
+        _check_goes_with_earlier(config, wanted)
+    for own in wanted if config.train else ():
         results = train(own)
         write_json(
             config.out / f"{own.name}.json",
@@ -51,6 +63,32 @@ def compare(config):
             },
         )
     return report(config.out, config.saved_models_dir)
+
+
+def _check_goes_with_earlier(config, wanted):
+    """Refuse what `read_trained` would refuse to put into one table, before training.
+
+    Raises:
+        InputError: says what is otherwise.
+    """
+    earlier = [one for seeds in read_trained(config.out).values() for one in seeds]
+    if earlier:
+        own = wanted[0]
+        told = {
+            "config": to_dict(own),
+            "epochs": own.epochs,
+            "images": load_photographs(own).counts,
+        }
+        _check_alike([earlier[0], told], config.out)
+    for own in wanted:
+        file = own.run_folder / "results.json"
+        epochs = read_json(file)["epochs"] if file.exists() else 0
+        if epochs > own.epochs:
+            raise InputError(
+                f"Expected a run of {own.epochs} epochs or fewer in {own.run_folder}. "
+                f"It has {epochs}. Give --runs-dir and --saved-models-dir folders of "
+                "their own."
+            )
 
 
 def report(folder, saved_models_dir):
@@ -120,14 +158,20 @@ def read_trained(folder):
 
 def _check_alike(trained, folder):
     """What is compared shall differ in the parts and the seed alone."""
-    for one in trained[1:]:
-        for name in ("epochs", "images"):
-            if one[name] != trained[0][name]:
-                a, b = trained[0], one
+
+    def of_all(one):
+        options = {x: y for x, y in one["config"].items() if x not in OWN}
+        return {**options, "epochs": one["epochs"], "images": one["images"]}
+
+    for other in trained[1:]:
+        a, b = of_all(trained[0]), of_all(other)
+        for name in a.keys() & b.keys():
+            if a[name] != b[name]:
                 raise InputError(
                     f"Expected trainings in {folder} with equal {name}. Received: "
-                    f"{a['config']['name']} {a[name]}, {b['config']['name']} {b[name]}."
-                    " Give --out a folder of its own."
+                    f"{trained[0]['config']['name']} {a[name]}, "
+                    f"{other['config']['name']} {b[name]}. "
+                    "Give --out a folder of its own."
                 )
 
 

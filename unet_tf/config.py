@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
-from train_tf.config import Between, RunConfig, SearchOptions
+from train_tf.config import Between, CompareOptions, RunConfig, SearchOptions
 from train_tf.errors import InputError
 
 Down = Literal["maxpool", "strided"]
@@ -80,7 +80,8 @@ class UNetConfig(RunConfig, UNetOptions):
 
     def __post_init__(self):
         if self.name is None:
-            name = f"unet_{self.down}_{self.up}_{self.loss}"
+            of = f"{Path(self.images).resolve().name}_" if self.images else ""
+            name = f"unet_{of}{self.down}_{self.up}_{self.loss}"
             object.__setattr__(self, "name", name)
         self.check(
             filters=(1, 1024),
@@ -132,32 +133,17 @@ class TuneUNetConfig(UNetConfig, SearchOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareUNetsConfig:
+class CompareUNetsConfig(CompareOptions):
     """Train the four UNets of the assignment, or go on with them, and compare them."""
 
     grid: bool = False
     """All eight of down, up, and BCE or Dice."""
-
-    train: bool = True
-    """Whether to train; if not, tables and pictures are made of earlier trainings."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each network is trained once with each seed."""
 
     epochs: int = 40
     """How often a training sees every image."""
-
-    data_dir: Path | None = None
-    """As train_unet.py's."""
-
-    runs_dir: Path = Path("runs")
-    """Where the runs' folders go."""
-
-    saved_models_dir: Path = Path("saved_models")
-    """Where the SavedModels go."""
-
-    out: Path = Path("results")
-    """Where tables, pictures and each run's JSON go."""
 
     def __post_init__(self):
         if not self.seeds:
