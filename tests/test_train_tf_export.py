@@ -9,7 +9,15 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
-from train_tf.export import WARM_UP, Signature, apart, export, load, next_version
+from train_tf.export import (
+    WARM_UP,
+    Signature,
+    apart,
+    export,
+    load,
+    model_name,
+    next_version,
+)
 
 
 def doubling(wrong=0.0):
@@ -103,3 +111,9 @@ def test_each_signature_is_warmed_up_by_the_first_row_of_its_examples(tmp_path):
     assert request.model_spec.signature_name == "serving_default"
     image = tf.make_ndarray(request.inputs["image"])
     np.testing.assert_array_equal(image, np.ones((1, 3, 4, 1), "float32"))
+
+
+def test_model_may_be_named_by_digits(tmp_path):
+    (tmp_path / "2024/1").mkdir(parents=True)
+    (tmp_path / "2024/1/saved_model.pb").touch()
+    assert model_name(tmp_path / "2024") == model_name(tmp_path / "2024/1") == "2024"

@@ -128,3 +128,9 @@ def test_picture_files_are_sorted_with_folders_and_without_hidden_ones(tmp_path)
 def test_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         picture_files(tmp_path / "nowhere")
+
+
+def test_what_pillow_cannot_read_is_no_picture(tmp_path):
+    for name in ("a.jpg", "b.MPO", "notes.pdf", "c.txt"):
+        (tmp_path / name).touch()
+    assert [file.name for file in picture_files(tmp_path)] == ["a.jpg", "b.MPO"]

@@ -149,3 +149,12 @@ def test_photographs_that_cannot_fit_are_refused_before_any_is_read(tiny, monkey
     config = dataclasses.replace(tiny, image_size=8192)
     with pytest.raises(InputError, match="599 photographs.*8192x8192.*--image-size"):
         data.load_photographs(config)
+
+
+def test_every_class_has_a_colour_of_its_own():
+    assert data.class_colours(3) == data.COLOURS[:3]
+    many = data.class_colours(40)
+    assert len(set(many)) == 40 and many[:8] == data.COLOURS
+    assert all(
+        0 <= part <= 255 for colour in data.class_colours(255) for part in colour
+    )

@@ -117,7 +117,8 @@ def newest_version(model):
 def model_name(model):
     """NAME of saved_models/NAME and of saved_models/NAME/VERSION."""
     folder = Path(model).resolve()
-    return folder.parent.name if folder.name.isdecimal() else folder.name
+    is_version = (folder / "saved_model.pb").exists()
+    return folder.parent.name if is_version else folder.name
 
 
 def next_version(folder):

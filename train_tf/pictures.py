@@ -21,7 +21,9 @@ def picture_files(folder):
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"Expected a folder of pictures. {folder} {what}.")
-    endings = Image.registered_extensions()
+    kinds = Image.registered_extensions()
+    # Pillow writes PDFs, and cannot read them; it reads MPO as JPEG.
+    endings = {x for x, kind in kinds.items() if kind in Image.OPEN or kind == "MPO"}
     return sorted(
         path
         for path in folder.rglob("*")

@@ -1,5 +1,6 @@
 """Photographs and masks for training, from the pets or from your own folders."""
 
+import colorsys
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def load_photographs(config):
 
 
 def training_batches(photographs, config, epochs, replicas=pipeline.ALONE):
-    """Augmented batches of the epochs in a `range`: float32 images in [0, 1], masks."""
+    """Augmented batches of the epochs in a `range`: images in [0, 1], masks."""
     changes = augmentation() if config.augment else ()
 
     def prepare(photos, masks, draws):
@@ -103,6 +104,16 @@ def augmentation():
         layers.RandomBrightness(0.2, value_range=(0, 1)),
         layers.RandomContrast(0.3, value_range=(0, 1)),
     )
+
+
+def class_colours(count):
+    """A colour for each class: of `COLOURS`, then light and dark hues far apart."""
+    further = (
+        colorsys.hsv_to_rgb(0.618 * number % 1, 0.6, (1, 0.6)[number % 2])
+        for number in range(count - len(COLOURS))
+    )
+    further = (tuple(round(255 * part) for part in colour) for colour in further)
+    return (*COLOURS[:count], *further)
 
 
 def resize_photo(photo, size):
@@ -162,7 +173,7 @@ def _own(config):
     return Photographs(
         **parts,
         class_names=tuple(f"class_{number}" for number in numbers),
-        colours=tuple(COLOURS[number % len(COLOURS)] for number in numbers),
+        colours=class_colours(folder.classes),
     )
 
 
