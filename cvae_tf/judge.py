@@ -82,7 +82,7 @@ def train_judge(images, filters, epochs, seed=0):
     """Train a judge on the real training images, shifted and mirrored at random."""
     keras.utils.set_random_seed(seed)
     judge = build_judge(images.image_shape, len(images.class_names), filters)
-    steps = -(-images.counts["train"] // BATCH_SIZE) * epochs
+    steps = pipeline.steps_of(images.counts["train"], BATCH_SIZE) * epochs
     rate = keras.optimizers.schedules.CosineDecay(
         HIGHEST_RATE / 100,
         steps - steps // 10,

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from train_tf.errors import InputError
 from train_tf.export import load
-from train_tf.files import written_beside
+from train_tf.files import FULL, written_beside
 
 THREADS = 2
 
@@ -217,6 +217,8 @@ def _said_of(runtime):
             f"{runtime} needs the packages of requirements-export.txt: {error}"
         ) from error
     except Exception as error:  # each converter raises errors of its own
+        if FULL in str(error):  # not the model's fault
+            raise
         raise InputError(f"{runtime} cannot take this model: {error}") from error
 
 

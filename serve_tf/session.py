@@ -273,7 +273,8 @@ def _to_array(tf, tensor):
 def _library():
     """The C API in TensorFlow's wheel, whose package is found but not imported."""
     folder = Path(importlib.util.find_spec("tensorflow").submodule_search_locations[0])
-    library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
+    (file,) = folder.glob("libtensorflow_cc.*")  # .so.2, and on macOS .2.dylib
+    library = ctypes.CDLL(str(file))
     pointer, number, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
     text = ctypes.c_char_p
     functions = {

@@ -137,7 +137,7 @@ def augment(layers, images, masks, draws):
         draws: the `Draws` of these rows.
 
     Returns:
-        Images and masks, as they came in shape and type.
+        Images, in the type that the layers compute with, and masks; shapes stay.
     """
     mask_type = masks.dtype
     # Keras draws for as many pictures as it is shown.

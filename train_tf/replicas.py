@@ -19,10 +19,15 @@ def check_enough(counts, batch_size, replicas):
         replicas: how many there are.
 
     Raises:
-        InputError: says the smallest batch.
+        InputError: says the smallest batch, or that there are too few for any.
     """
     for part in ("train", "validation"):
         smallest = counts[part] // steps_of(counts[part], batch_size)
+        if counts[part] < replicas:
+            raise InputError(
+                f"Expected an image for each of {replicas} replicas. Received: "
+                f"{counts[part]} images for {part}."
+            )
         if smallest < replicas:
             raise InputError(
                 f"Expected a --batch-size that gives each of {replicas} replicas an "
