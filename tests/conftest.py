@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,32 @@ def trained(tmp_path_factory):
         return config, *trained_by("train_unet.py", config)
 
     return made_once(tmp_path_factory, "trained", make)
+
+
+@pytest.fixture(scope="session")
+def extended(tmp_path_factory, trained):
+    """The config and results of `trained`, extended to three epochs.
+
+    Its best epoch is that of the least mean IoU, so that it is not the last; its first
+    two say that they took 25 minutes.
+    """
+    from train_tf import training
+    from train_tf.checkpoints import Checkpoints
+    from unet_tf.training import UNetTask
+
+    class Worst(UNetTask):
+        mode = "min"
+
+    def make(folder):
+        places = {"runs_dir": folder, "saved_models_dir": folder / "saved_models"}
+        config = dataclasses.replace(trained[0], epochs=3, resume=True, **places)
+        shutil.copytree(trained[0].run_folder, config.run_folder)
+        seconds = [[100, 600], [100, 900]]  # of each epoch: training, and all
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Checkpoints, "seconds", lambda _: seconds)
+            return config, training.train(config, Worst)
+
+    return made_once(tmp_path_factory, "extended", make)
 
 
 @pytest.fixture(scope="session")

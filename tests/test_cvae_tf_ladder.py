@@ -61,10 +61,10 @@ def test_likelihood_teaches_the_details_and_not_the_sketch():
 def test_each_training_step_changes_each_network():
     model = small(warm_up=1)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
-    images, labels = batch(32)
+    images, labels = batch(24)
     model.fit(images, labels, batch_size=8, verbose=0)  # past what starts at zero
     before = [v.numpy() for v in model.trainable_variables]
-    model.fit(images, labels, batch_size=8, verbose=0)
+    model.fit(images[:8], labels[:8], verbose=0)
     for variable, old in zip(model.trainable_variables, before, strict=True):
         assert (variable.numpy() != old).any(), variable.path
 
@@ -163,12 +163,13 @@ def test_each_level_has_its_rate():
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS.values())
-@pytest.mark.parametrize("value", [0, 1])
-def test_black_and_white_images_train_to_finite_numbers(value, likelihood):
-    model, images = small(likelihood), np.full((2, *SHAPE), value)
+def test_black_and_white_images_train_to_finite_numbers(likelihood):
+    model = small(likelihood)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
-    history = model.fit(images, np.array([0, 1]), epochs=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
+    for value in (0, 1, 0):
+        images = np.full((2, *SHAPE), value, "float32")
+        figures = model.train_on_batch(images, np.array([0, 1]), return_dict=True)
+        assert np.isfinite(list(figures.values())).all()
 
 
 def test_saved_model_comes_back_with_optimizer_and_settings(tmp_path):

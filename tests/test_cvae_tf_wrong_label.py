@@ -5,18 +5,21 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import uncompiled
 from PIL import Image
 
-from cvae_tf import report
-from cvae_tf.data import load_images, scaled
+from cvae_tf import report, wrong_label
+from cvae_tf.data import DATASETS, load_images, scaled
 from cvae_tf.judge import accuracy_of, build_judge, find_judge
 from cvae_tf.wrong_label import (
     Relabeller,
     draw_own_image,
     draw_wrong_labels,
+    judge_test_images,
     leakage,
     prepare_own,
     score,
+    under_all_labels,
 )
 from train_tf.errors import InputError
 
@@ -66,6 +69,18 @@ class Oracle:
         return np.eye(10)[labels]
 
 
+def read(oracle, pictures):
+    return oracle.predict(pictures).argmax(-1)
+
+
+def test_sheet_shows_each_image_under_each_label(images):
+    some = scaled(images.test.images[:3]).numpy()
+    sheet = under_all_labels(Perfect(images.test), some, 10)
+    assert sheet.shape == (3, 10, 28, 28, 1)
+    for row in sheet:
+        assert read(Oracle(images.test), row).tolist() == list(range(10))
+
+
 def test_deaf_relabeller_shows_the_true_label_in_full_style(images):
     scores = score(Deaf(), Oracle(images.test), images)
     assert (scores["obedience"], scores["still_true"]) == (0, 1)
@@ -81,11 +96,17 @@ def test_perfect_relabeller_is_read_as_sent_and_leaks_nothing(images):
     assert scores["leakage"] < 0.3
 
 
-def test_leakage_is_the_same_each_time(images):
-    relabeller = Perfect(images.test)
-    assert leakage(relabeller, images, epochs=2) == leakage(
-        relabeller, images, epochs=2
+def test_leakage_is_the_same_each_time(images, monkeypatch):
+    readers, build = [], wrong_label.label_reader
+    monkeypatch.setattr(
+        wrong_label, "label_reader", lambda *x: readers.append(build(*x)) or readers[-1]
     )
+    with uncompiled():
+        for _ in range(2):
+            leakage(Perfect(images.test), images, epochs=2)
+    one, other = (reader.get_weights() for reader in readers)
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_pictures_have_as_many_as_asked_for(images, tmp_path, monkeypatch):
@@ -93,17 +114,20 @@ def test_pictures_have_as_many_as_asked_for(images, tmp_path, monkeypatch):
     monkeypatch.setattr(
         report, "draw_stacked", lambda *x: stacked.append(x) or drawn(*x)
     )
-    draw_wrong_labels(tmp_path, Deaf(), images.test, images.class_names, count=4)
+    names, perfect = images.class_names, Perfect(images.test)
+    draw_wrong_labels(tmp_path, perfect, images.test, names, count=4)
     ((_, before, true, after, sent),) = stacked
-    assert len(before) == len(after) == 4
     assert len(true) == len(sent) == 4
     assert all(f"as {x}" != y for x, y in zip(true, sent, strict=True))
+    oracle = Oracle(images.test)
+    assert [names[label] for label in read(oracle, before)] == true
+    assert [f"as {names[label]}" for label in read(oracle, after)] == sent
     for name in ("wrong_labels.png", "all_labels.png"):
         with Image.open(tmp_path / name) as picture:
             assert len(picture.convert("L").getcolors(10**6)) > 20
 
 
-def test_saved_model_is_relabelled_by(trained_cvae, images):
+def test_saved_model_is_relabelled_by(trained_cvae, images, monkeypatch):
     _, results, _ = trained_cvae
     relabeller = Relabeller(results["saved_model"])
     assert relabeller.class_names == [str(n) for n in range(10)]
@@ -114,6 +138,9 @@ def test_saved_model_is_relabelled_by(trained_cvae, images):
     assert relabelled.min() >= 0 and relabelled.max() <= 1
     assert np.abs(relabelled - relabeller.relabel(pictures, labels + 1)).max() > 1e-4
     assert relabeller.encode(pictures, labels).shape == (7, 3)
+    monkeypatch.setattr(wrong_label, "BATCH_SIZE", 3)
+    in_batches = relabeller.relabel(pictures, labels)
+    np.testing.assert_allclose(in_batches, relabelled, atol=1e-5)
 
 
 def test_saved_model_of_a_unet_is_refused(trained):
@@ -167,12 +194,23 @@ def test_judge_with_a_strangers_code_is_refused(images, tmp_path):
     assert not Path("ran").exists()
 
 
-def test_own_picture_is_drawn_under_every_label(trained_cvae, tmp_path):
+def test_label_is_a_number_or_a_name():
+    names = DATASETS["cifar10"].class_names
+    assert wrong_label._number_of("dog", names) == names.index("dog")
+    assert wrong_label._number_of("5", names) == 5
+
+
+def test_own_picture_is_drawn_under_every_label(trained_cvae, tmp_path, monkeypatch):
     Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
     model = trained_cvae[1]["saved_model"]
     told = draw_own_image(model, tmp_path / "mine.png", None, tmp_path / "out")
     assert told == f"Picture: {tmp_path}/out/mine_all_labels.png"
     assert (tmp_path / "out" / "mine_all_labels.png").exists()
+    drawn = {}
+    monkeypatch.setattr(report, "draw_sheet", lambda *x: drawn.update({x[3][0]: x[2]}))
+    for label in ("3", "4"):
+        draw_own_image(model, tmp_path / "mine.png", label, tmp_path / "out")
+    assert np.abs(drawn["3"] - drawn["4"]).max() > 1e-4
     with pytest.raises(InputError, match="--label from 0 to 9.* Received: 10"):
         draw_own_image(model, tmp_path / "mine.png", "10", tmp_path / "out")
 
@@ -216,3 +254,15 @@ def test_own_picture_in_colour_stays_in_the_range(size):
     picture = prepare_own(np.full((size, size, 3), 255, "uint8"), (32, 32, 3))
     assert picture.shape == (32, 32, 3) and picture.max() == 1
     assert picture.min() > 0.999
+
+
+def test_judging_waits_for_no_workers(trained_cvae, small_sets, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    told = judge_test_images(
+        trained_cvae[1]["saved_model"],
+        tmp_path,
+        count=4,
+        judged=False,
+        data_dir=small_sets,
+    )
+    assert told == f"Pictures: {tmp_path}/wrong_labels.png, {tmp_path}/all_labels.png"

@@ -1,12 +1,21 @@
 """Each script for real, in a process of its own."""
 
 import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import ROOT, write_photos_and_masks
 from conftest import run_script as run
 from PIL import Image
+
+from train_tf import command_line
+from train_tf.files import write_json
+from unet_tf.config import UNetConfig
 
 TINY = [
     "--filters",
@@ -23,24 +32,71 @@ TINY = [
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("argument", ["--help", "--no-such-flag"])
-def test_help_and_wrong_flags_answer_without_starting_tensorflow(
-    script, argument, tmp_path
-):
-    answer = run(tmp_path, script, argument, python=["-X", "importtime"])
-    assert answer.returncode == (0 if argument == "--help" else 2)
-    assert "Traceback" not in answer.stderr
+HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "PIL"}
+
+
+def test_help_of_every_script_answers_without_starting_tensorflow(tmp_path):
+    code = (
+        "import runpy, sys\n"
+        "for script in sys.argv[1:]:\n"
+        "    sys.argv = [script, '--help']\n"
+        "    try: runpy.run_path(script, run_name='__main__')\n"
+        "    except SystemExit as end: print('status', end.code)\n"
+        "print('imported', *sys.modules)\n"
+    )
+    scripts = [ROOT / "scripts" / script for script in SCRIPTS]
+    answer = subprocess.run(
+        [sys.executable, "-c", code, *scripts], capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert [x for x in answer.stdout.splitlines() if x.startswith("status")] == [
+        "status 0"
+    ] * len(SCRIPTS)
+    for script in SCRIPTS:
+        assert f"/{script} [-h]" in answer.stdout
+    imported = set(answer.stdout.splitlines()[-1].split())
+    assert "tyro" in imported and not imported & HEAVY
+
+
+@pytest.mark.parametrize("script", ["train_unet.py", "check_serving.py"])
+def test_wrong_flag_answers_without_starting_tensorflow(script, tmp_path):
+    answer = run(tmp_path, script, "--no-such-flag", python=["-X", "importtime"])
+    assert answer.returncode == 2 and "Traceback" not in answer.stderr
     imported = {line.split("|")[-1].strip() for line in answer.stderr.splitlines()}
-    assert "tyro" in imported
-    assert not imported & {"tensorflow", "keras", "numpy", "matplotlib", "PIL"}
+    assert "tyro" in imported and not imported & HEAVY
 
 
 @pytest.mark.parametrize("option", ["--down", "--up", "--loss", "--precision"])
-def test_unknown_value_lists_the_choices(option, tmp_path):
-    answer = run(tmp_path, "train_unet.py", option, "banana")
-    assert answer.returncode == 2
-    assert "banana" in answer.stderr and "Expected one of" in answer.stderr
+def test_unknown_value_lists_the_choices(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command_line._parse(UNetConfig, [option, "banana"])
+    told = capsys.readouterr().err
+    assert "banana" in told and "Expected one of" in told
+
+
+PAGES = ("README.md", *(f"{x}/README.md" for x in ("cluster", "serving", "results")))
+
+
+def told_commands():
+    """Each command by a script that the pages show, without what stands around it."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^    .*?(python scripts/.*)$", text, re.MULTILINE):
+            command = line.split("  #")[0].removeprefix("python ")
+            yield command
+            yield from command.split(" -- python ")[1:]
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(told_commands()))
+def test_commands_of_the_pages_have_options_that_there_are(command, monkeypatch):
+    script, *arguments = shlex.split(command)
+    taken = []
+    monkeypatch.setattr(command_line, "run", lambda x, *_, **__: taken.append(x))
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    if "--config" in arguments:
+        write_json(arguments[arguments.index("--config") + 1], {})
+    assert isinstance(command_line._parse(taken[0], arguments), taken[0])
 
 
 def test_training_then_prediction_as_the_readme_says(trained, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,13 +12,19 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, tiny_config
 
+from serve_tf import check
 from serve_tf.check import (
     Broken,
     _read_extras,
     check_answers,
+    check_load,
+    check_refusals,
+    check_rest,
     check_rows,
     check_saved_model,
+    check_signatures,
     different_rows,
+    promised,
 )
 from serve_tf.server import Refused, Server
 from train_tf.errors import InputError
@@ -73,37 +80,48 @@ def test_vae_keeps_its_promises(trained_cvae):
     assert "22 requests with a broken row refused" in seen
 
 
+@pytest.fixture(scope="module")
+def vae_server(trained_cvae):
+    with Server(trained_cvae[1]["saved_model"]) as server:
+        yield server
+
+
 @pytest.mark.parametrize("shape", [(28, 28, 1), (2, 28, 28), (2, 32, 28, 1), ()])
-def test_wrong_shape_is_refused_and_ends_no_process(shape, trained_cvae):
+def test_wrong_shape_is_refused_and_ends_no_process(shape, vae_server):
     label = np.zeros(2, "int32")
-    with Server(trained_cvae[1]["saved_model"]) as server:
-        wrong = {"image": np.zeros(shape, "float32"), "label": label}
-        with pytest.raises(Refused, match="not compatible with expected shape"):
-            server.ask("serving_default", wrong)
-        right = {"image": np.zeros((2, 28, 28, 1), "float32"), "label": label}
-        assert server.ask("serving_default", right)["image"].shape == (2, 28, 28, 1)
+    wrong = {"image": np.zeros(shape, "float32"), "label": label}
+    with pytest.raises(Refused, match="not compatible with expected shape"):
+        vae_server.ask("serving_default", wrong)
+    right = {"image": np.zeros((2, 28, 28, 1), "float32"), "label": label}
+    answer = vae_server.ask("serving_default", right)
+    assert answer["image"].shape == (2, 28, 28, 1)
 
 
-def test_vae_generates_by_label_and_seed_alone(trained_cvae):
+def test_vae_generates_by_label_and_seed_alone(vae_server):
     labels = np.array([0, 1, 1], "int32")
-    with Server(trained_cvae[1]["saved_model"]) as server:
 
-        def pictures(*seeds):
-            asked = {"label": labels, "seed": np.array(seeds, "int32")}
-            return server.ask("generate", asked)["image"]
+    def pictures(*seeds):
+        asked = {"label": labels, "seed": np.array(seeds, "int32")}
+        return vae_server.ask("generate", asked)["image"]
 
-        first = pictures(1, 2, 3)
-        np.testing.assert_array_equal(first, pictures(1, 2, 3))
-        changed = (first != pictures(1, 2, 4)).any((1, 2, 3))
+    first = pictures(1, 2, 3)
+    np.testing.assert_array_equal(first, pictures(1, 2, 3))
+    changed = (first != pictures(1, 2, 4)).any((1, 2, 3))
     assert changed.tolist() == [False, False, True]
 
 
-PUBLISHED = sorted(ROOT.glob("saved_models/*/*/saved_model.pb"))
+def own_models():
+    """The SavedModels that the project carries, of which one is checked each time."""
+    names = ("unet_maxpool_transpose_dice", "unet_maxpool_transpose_bce")
+    names += ("unet_strided_transpose_bce", "unet_strided_upsample_dice")
+    yield names[0]
+    for name in names[1:]:
+        yield pytest.param(name, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.parents[1].name)
-def test_published_models_keep_their_promises(file):
-    kept(file.parent)
+@pytest.mark.parametrize("name", own_models())
+def test_published_models_keep_their_promises(name):
+    kept(ROOT / "saved_models" / name / "1")
 
 
 def test_answers_that_are_no_numbers_break_the_promise(trained_cvae):
@@ -177,3 +195,95 @@ def test_what_is_no_saved_model_is_named(tmp_path):
         list(check_saved_model(tmp_path))
     with pytest.raises(InputError, match="Could not find SavedModel"):
         Server(tmp_path)
+
+
+PETS = {"kind": "UNet", "image_size": 8, "class_names": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"encoded": None}, "Expected encoded: .*Found: None"),
+        (
+            {"serving_default": {"inputs": {}, "outputs": {}}},
+            "Expected serving_default",
+        ),
+        ({"secret": {"inputs": {}, "outputs": {}}}, "in no document: .'secret'."),
+    ],
+)
+def test_signatures_that_are_not_the_promised_ones_are_seen(change, said):
+    warm_up = dict.fromkeys(promised(PETS))
+    seen = {x: y for x, y in (promised(PETS) | change).items() if y is not None}
+    assert check_signatures(promised(PETS), PETS, warm_up).startswith("signatures enc")
+    with pytest.raises(Broken, match=said):
+        check_signatures(seen, PETS, warm_up)
+    with pytest.raises(Broken, match="encoded is not warmed up"):
+        check_signatures(promised(PETS), PETS, {"serving_default": None})
+
+
+class Echo:
+    """Gives back what it gets, and from the second request on `drift` more.
+
+    Attributes:
+        pid: of the process whose memory is looked at.
+    """
+
+    pid = os.getpid()
+    signatures = {
+        "serving_default": {"inputs": {"image": ("float32", (None, 4, 4, 3))}}
+    }
+
+    def __init__(self, drift=0.0, harm=0.0, axis_needed=True):
+        self.drift, self.harm, self.axis_needed = drift, harm, axis_needed
+        self.asked = 0
+
+    def ask(self, name, inputs):
+        image = inputs["image"]
+        if self.axis_needed and image.ndim < 4:
+            raise Refused("Expected a batch")
+        self.asked += 1
+        return {"image": image + self.drift * (self.asked > 1)}
+
+    def ask_at_once(self, requests):
+        answers = []
+        for _, inputs in requests:
+            image = inputs["image"]
+            if np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1:
+                answers.append({"image": image + self.harm})
+            else:
+                answers.append(Refused("Expected image from 0 to 1"))
+        return answers
+
+
+IMAGES = {"serving_default": {"image": np.full((1, 4, 4, 3), 0.5, "float32")}}
+
+
+def test_request_that_a_broken_one_changes_breaks_the_promise():
+    assert check_refusals(Echo(), {}, IMAGES).startswith("4 requests with a broken row")
+    with pytest.raises(Broken, match="A broken image changed another request"):
+        check_refusals(Echo(harm=0.1), {}, IMAGES)
+
+
+def test_rest_that_is_answered_otherwise_breaks_the_promise():
+    assert check_rest(Echo(), IMAGES).startswith("4 REST requests answered")
+    with pytest.raises(Broken, match="serving_default answers REST otherwise"):
+        check_rest(Echo(drift=0.1), IMAGES)
+    with pytest.raises(Broken, match="took a REST request without a batch axis"):
+        check_rest(Echo(axis_needed=False), IMAGES)
+
+
+def test_load_that_changes_answers_or_grows_breaks_the_promise(monkeypatch):
+    monkeypatch.setattr(check, "AFTER", 200)
+    assert "1,000 requests at once" in check_load(Echo(), {}, IMAGES)
+    with pytest.raises(Broken, match="answers otherwise among 1000 at once"):
+        check_load(Echo(harm=0.1), {}, IMAGES)
+
+    class Greedy(Echo):
+        kept = []
+
+        def ask_at_once(self, requests):
+            self.kept.append(np.ones(2**21))  # 16 MiB
+            return super().ask_at_once(requests)
+
+    with pytest.raises(Broken, match="Memory grew by .* MiB in 200 requests"):
+        check_load(Greedy(), {}, IMAGES)

@@ -1,13 +1,9 @@
 """What TensorBoard gets: rising steps, pictures, the graph, the options."""
 
-import dataclasses
-import shutil
 from collections import defaultdict
 
 import pytest
 import tensorflow as tf
-
-from unet_tf.training import train
 
 
 def events(folder):
@@ -21,15 +17,10 @@ def events(folder):
     return found, graphs
 
 
-@pytest.fixture(scope="module")
-def resumed_folder(tmp_path_factory, trained):
+@pytest.fixture
+def resumed_folder(extended):
     """TensorBoard's folder of a run of two epochs that was extended to three."""
-    folder = tmp_path_factory.mktemp("resumed")
-    places = {"runs_dir": folder, "saved_models_dir": folder / "saved_models"}
-    config = dataclasses.replace(trained[0], epochs=3, resume=True, **places)
-    shutil.copytree(trained[0].run_folder, config.run_folder)
-    train(config)
-    return config.run_folder / "tensorboard"
+    return extended[0].run_folder / "tensorboard"
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
@@ -70,3 +61,19 @@ def test_table_of_options_is_left_to_tensorboard(resumed_folder):
     # It would show the figures of one run's list alone, also of runs of another kind.
     found, _ = events(resumed_folder / "validation")
     assert "_hparams_/experiment" not in found
+
+
+def test_vae_s_pictures_and_spreads_follow_each_epoch(trained_cvae):
+    config = trained_cvae[0]
+    found, _ = events(config.run_folder / "tensorboard/validation")
+    for title in (
+        "pictures/images, reconstructions",
+        "pictures/images, and under each label",
+        "pictures/samples of each class",
+        "spreads/rate of latents, level 1",
+        "spreads/rate of latents, level 3",
+    ):
+        assert [step for step, _ in found[title]] == [1, 2], (title, sorted(found))
+    assert "_hparams_/session_start_info" in found
+    _, graphs = events(config.run_folder / "tensorboard/train")
+    assert graphs

@@ -35,6 +35,18 @@ def test_masks_and_overlays_have_the_photographs_size_and_name(trained, tmp_path
         assert (overlay.size, overlay.mode) == ((60, 40), "RGB")
 
 
+def test_mirror_is_asked_for_by_its_option(trained, tmp_path):
+    model, made = trained[1]["saved_model"], {}
+    save_photo(tmp_path / "a.png")
+    for mirror in (False, True):
+        predict(model, tmp_path / "a.png", tmp_path / "out", mirror)
+        mask = np.asarray(Image.open(tmp_path / "out/masks/a.png"))
+        made[mirror] = mask
+        segmenter = Segmenter(model, mirror)
+        np.testing.assert_array_equal(mask, segmenter(read_picture(tmp_path / "a.png")))
+    assert (made[False] != made[True]).any()
+
+
 def test_photograph_that_was_turned_is_seen_upright(trained, tmp_path):
     exif = Image.Exif()
     exif[274] = 6

@@ -14,10 +14,11 @@ from conftest import tiny_config, write_photos_and_masks
 from PIL import Image
 
 from train_tf import devices, training
-from train_tf.checkpoints import Checkpoints
 from train_tf.errors import InputError
 from unet_tf.config import UNetConfig
+from unet_tf.data import PET_CLASSES, load_photographs
 from unet_tf.losses import LOSSES
+from unet_tf.report import figures_of
 from unet_tf.training import UNetTask, build, compile_model, predict_ids, train
 
 
@@ -105,13 +106,17 @@ def test_screen_shows_a_line_an_epoch_the_table_and_where_to_look(trained):
     assert f"predict_unet.py --model {results['saved_model']}" in output
 
 
-def test_same_seed_gives_the_same_figures(trained, tmp_path):
-    config, _, _ = trained
+def test_same_seed_gives_the_same_figures_also_without_a_report(trained, tmp_path):
+    config, results, _ = trained
     again = dataclasses.replace(
         config, runs_dir=tmp_path, saved_models_dir=tmp_path / "saved_models"
     )
-    train(again)
+    best = training.best_figure(again, UNetTask)
+    assert best == results["validation"]["mean_iou"] > 0
     assert history(again) == history(config)
+    rows = csv.DictReader((again.run_folder / "history.csv").open())
+    assert best == max(float(row["val_mean_iou"]) for row in rows)
+    assert not again.saved_models_dir.exists()
 
 
 def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, capsys):
@@ -125,27 +130,49 @@ def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, 
     assert before == after
 
 
-def test_minutes_of_a_resumed_run_are_those_of_all_its_parts(
+def test_minutes_of_a_resumed_run_are_those_of_all_its_parts(extended):
+    assert 25 < extended[1]["minutes"] < 35  # its first two epochs say 25
+
+
+def test_best_epoch_is_what_lands_in_saved_models(extended):
+    config, results = extended
+    of_epochs = [row["val_mean_iou"] for row in results["history"]]
+    assert results["best_epoch"] < 3 and of_epochs[2] != min(of_epochs)
+    validation = load_photographs(config).validation
+    model = tf.saved_model.load(results["saved_model"]).signatures["serving_default"]
+    masks = model(image=tf.constant(validation.photos / 255, tf.float32))["mask"]
+    figures = figures_of(validation.masks[..., 0], masks.numpy(), PET_CLASSES)
+    assert figures["mean_iou"] == pytest.approx(min(of_epochs), abs=1e-3)
+    assert abs(figures["mean_iou"] - of_epochs[2]) > 1e-3
+
+
+def test_precision_is_kept_when_a_run_begins(tmp_path):
+    kept = {}
+    run = SimpleNamespace(keep=lambda name, content: kept.update({name: content}))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    training._keep(run, SimpleNamespace(split={"train": 1}))
+    assert kept["precision.json"] == {"precision": "bfloat16"}
+    assert kept["split.json"] == {"train": 1}
+
+
+def test_resumed_run_keeps_the_precision_that_it_began_with(
     trained, tmp_path, monkeypatch
 ):
-    config, _, _ = trained
-    shutil.copytree(config.run_folder, tmp_path / config.name)
-    before = [[100, 600], [100, 900]]  # seconds of each epoch: training, and all
-    monkeypatch.setattr(Checkpoints, "seconds", lambda _: before)
-    places = {"runs_dir": tmp_path, "saved_models_dir": tmp_path / "saved_models"}
-    results = train(dataclasses.replace(config, **places, epochs=3, resume=True))
-    assert 25 < results["minutes"] < 35
-
-
-def test_resumed_run_keeps_the_precision_that_it_began_with(tiny, monkeypatch):
-    config = dataclasses.replace(tiny, precision="auto", epochs=1)
-    monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: True)
-    assert train(config)["precision"] == "bfloat16"
+    config = dataclasses.replace(
+        trained[0], precision="auto", runs_dir=tmp_path, resume=True
+    )
+    shutil.copytree(trained[0].run_folder, config.run_folder)
+    began = json.loads((config.run_folder / "config.json").read_text())
+    (config.run_folder / "config.json").write_text(
+        json.dumps(began | {"precision": "auto"})
+    )
     monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: False)
-    train(dataclasses.replace(config, resume=True))
-    assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    kept = json.loads((config.run_folder / "precision.json").read_text())
-    assert kept == {"precision": "bfloat16"}
+    for precision in ("bfloat16", "float32"):
+        file = config.run_folder / "precision.json"
+        file.write_text(json.dumps({"precision": precision}))
+        training.best_figure(config, UNetTask)
+        policy = keras.config.dtype_policy().name
+        assert policy.removeprefix("mixed_") == precision
 
 
 @pytest.mark.parametrize(("done", "advice"), [(9, "--epochs"), (4, "--patience")])
@@ -250,14 +277,6 @@ def test_best_figure_of_a_run_that_ended_is_looked_up(trained, tmp_path, monkeyp
     monkeypatch.setattr(training, "fit", None)  # it is not called
     reached = training.best_figure(again, UNetTask)
     assert reached == results["validation"]["mean_iou"]
-
-
-def test_best_figure_of_a_new_run_is_trained_for(tiny):
-    config = dataclasses.replace(tiny, epochs=1, name="new")
-    reached = training.best_figure(config, UNetTask)
-    (row,) = csv.DictReader((config.run_folder / "history.csv").open())
-    assert reached == float(row["val_mean_iou"]) > 0
-    assert not config.saved_models_dir.exists()
 
 
 def test_data_are_read_again_only_if_they_differ(tiny, monkeypatch):
