@@ -192,6 +192,21 @@ def test_vae_is_trained_as_the_readme_says(trained_cvae):
         assert part in output
 
 
+def test_export_is_compared_in_a_folder_of_the_model_s_name(trained, tmp_path):
+    model = trained[1]["saved_model"]
+    answer = run(
+        tmp_path, "export_model.py", "--model", model, "--format", "saved_model"
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "exports/pets/saved_model/saved_model.pb").exists()
+    told = json.loads((tmp_path / "exports/pets/comparison_none.json").read_text())
+    assert list(told["runtimes"]) == ["SavedModel", "saved_model"]
+    again = run(
+        tmp_path, "export_model.py", "--model", model, "--format", "saved_model"
+    )
+    assert again.returncode == 2 and "there already" in again.stderr
+
+
 def test_check_of_models_goes_on_after_a_broken_one(tmp_path):
     for name in ("one", "two"):
         version = tmp_path / "saved_models" / name / "1"

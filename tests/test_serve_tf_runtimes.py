@@ -1,5 +1,7 @@
 """A SavedModel answers alike in every runtime; what cannot go there is said."""
 
+import errno
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from serve_tf.compare import as_table, export_and_compare
 from serve_tf.runtimes import RUNTIMES, export_to, load_from
 from train_tf.errors import InputError
 from train_tf.export import Signature, export
+from train_tf.files import FULL
 from unet_tf.blocks import strided_down, upsample_up
 from unet_tf.model import build_unet
 
@@ -41,13 +44,17 @@ def edges(size=8):
     return {"serving_default": signature}, about
 
 
+@pytest.fixture(scope="module")
+def edges_model(tmp_path_factory):
+    return export(tmp_path_factory.mktemp("models") / "edges", *edges())[0]
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_runtime_answers_as_the_saved_model(runtime, tmp_path):
+def test_runtime_answers_as_the_saved_model(runtime, edges_model, tmp_path):
     installed(runtime)
-    model, _ = export(tmp_path / "edges", *edges())
     request = {"image": np.random.default_rng(1).random((5, 8, 8, 3), "float32")}
-    expected = load_from("saved_model", model)(request)
-    run = load_from(runtime, export_to(runtime, model, tmp_path / "out"))
+    expected = load_from("saved_model", edges_model)(request)
+    run = load_from(runtime, export_to(runtime, edges_model, tmp_path / "out"))
     for count in (5, 1):
         answers = run({"image": request["image"][:count]})
         for name, value in expected.items():
@@ -67,27 +74,27 @@ def test_output_named_as_an_input_gets_a_name_of_its_own(runtime, tmp_path):
 
 
 @pytest.mark.parametrize("runtime", PACKAGES)
-def test_quantized_runtime_answers_nearly_so(runtime, tmp_path):
+def test_quantized_runtime_answers_nearly_so(runtime, edges_model, tmp_path):
     installed(runtime)
-    model, _ = export(tmp_path / "edges", *edges())
     images = np.random.default_rng(1).random((5, 1, 8, 8, 3), "float32")
     requests = [{"image": image} for image in images]
-    expected = load_from("saved_model", model)(requests[0])["probabilities"]
-    run = load_from(runtime, export_to(runtime, model, tmp_path / "out", requests))
+    expected = load_from("saved_model", edges_model)(requests[0])["probabilities"]
+    run = load_from(
+        runtime, export_to(runtime, edges_model, tmp_path / "out", requests)
+    )
     apart = np.abs(run(requests[0])["probabilities"] - expected)
     assert 0 < apart.max() < 0.1
 
 
-def test_refusals_are_sentences(tmp_path, monkeypatch):
-    model, _ = export(tmp_path / "edges", *edges())
+def test_refusals_are_sentences(edges_model, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="float32; int8 is for the others"):
-        export_to("saved_model", model, tmp_path / "out", [])
+        export_to("saved_model", edges_model, tmp_path / "out", [])
     (tmp_path / "there").mkdir()
     with pytest.raises(InputError, match="there is there already"):
-        export_to("onnx", model, tmp_path / "there")
+        export_to("onnx", edges_model, tmp_path / "there")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(InputError, match="requirements-export.txt"):
-        export_to("openvino", model, tmp_path / "out")
+        export_to("openvino", edges_model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -130,16 +137,17 @@ def test_exports_that_are_there_are_named_before_anything_is_done(trained, tmp_p
     assert not list(place.iterdir())
 
 
-def test_own_model_is_compared_on_own_photographs(tmp_path):
-    model, _ = export(tmp_path / "edges", *edges())
+def test_own_model_is_compared_on_own_photographs(edges_model, tmp_path):
     with pytest.raises(InputError, match="Expected --images"):
-        export_and_compare(model, ("onnx",), "int8", tmp_path / "out")
+        export_and_compare(edges_model, ("onnx",), "int8", tmp_path / "out")
     images, _ = write_photos_and_masks(tmp_path)
-    rows = export_and_compare(model, ("saved_model",), "none", tmp_path / "out", images)
+    rows = export_and_compare(
+        edges_model, ("saved_model",), "none", tmp_path / "out", images
+    )
     assert rows["saved_model"]["largest_difference"] < 1e-5
     assert "mean_iou" not in rows["saved_model"]
     with pytest.raises(InputError, match="No pictures in"):
-        export_and_compare(model, ("onnx",), "int8", tmp_path / "x", tmp_path / "edges")
+        export_and_compare(edges_model, ("onnx",), "int8", tmp_path / "x", edges_model)
 
 
 @pytest.mark.slow
@@ -149,3 +157,31 @@ def test_vae_is_compared_on_its_own_images(trained_cvae, tmp_path):
     )
     assert rows["saved_model"]["largest_difference"] < 1e-5
     assert "mean_iou" not in rows["saved_model"]
+
+
+def test_int8_is_calibrated_on_training_pictures_and_float32_on_none(
+    trained, tmp_path, monkeypatch
+):
+    given = []
+
+    def export_to(name, folder, place, calibration):
+        given.append(calibration)
+        raise InputError("Enough.")
+
+    monkeypatch.setattr(compare, "export_to", export_to)
+    monkeypatch.setattr(compare, "_times", lambda runs, request: {})
+    model = trained[1]["saved_model"]
+    for quantize in ("none", "int8"):
+        export_and_compare(model, ("onnx",), quantize, tmp_path / quantize)
+    of_float32, of_int8 = given
+    assert of_float32 is None and len(of_int8) == 64
+    assert of_int8[0]["image"].shape == (1, 32, 32, 3)
+
+
+def test_full_disk_is_not_told_as_the_model_s_fault(monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, FULL)
+
+    monkeypatch.setitem(RUNTIMES, "onnx", RUNTIMES["onnx"]._replace(load=write))
+    with pytest.raises(OSError, match=FULL):
+        load_from("onnx", "model.onnx")
