@@ -163,7 +163,7 @@ def _vae(one):
         f"{one['parameters'] / 1e6:.2f}M",
         one.get("latents", ""),  # earlier results do not say
         elbo,
-        f"{scores['obedience']:.1%}",
+        f"{scores['obedience']:.2%}",
         f"{min(scores['style'].values()):.2f}",
         f"{scores['sharpness']:.2f}",
         f"{scores['leakage']:.0%}",

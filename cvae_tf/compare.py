@@ -126,7 +126,7 @@ def read_trained(folder):
         (one for one in found if "scores" in one),
         key=lambda one: (
             list(SEED).index(one["config"]["dataset"]),
-            one["config"]["likelihood"] != "gaussian",
+            not _is_gaussian(one),
             one["test"]["negative_elbo"],
         ),
     )
@@ -141,23 +141,21 @@ def draw_curves(path, trained, seed):
         seed: set to the -ELBO of each epoch of the seed's own training batches.
     """
     figure, axes = plt.subplots(
-        1, len(SEED), figsize=(4.6 * len(SEED), 3.6), layout="constrained"
+        1, len(SEED), figsize=(4.6 * len(SEED), 4.4), layout="constrained"
     )
-    styles = ("-", "--", ":")
+    styles = ("-o", "--s", ":^")
     for axis, dataset in zip(axes, SEED, strict=True):
         rows = [
             one
             for one in trained
-            if one["config"]["dataset"] == dataset
-            and one["config"]["likelihood"] == "gaussian"
+            if one["config"]["dataset"] == dataset and _is_gaussian(one)
         ]
         for one, style in zip(rows, styles, strict=False):
             axis.plot(
                 [row["epoch"] for row in one["history"]],
                 [row["val_negative_elbo"] for row in one["history"]],
                 style,
-                marker="o",
-                markersize=3,
+                markersize=4,
                 color="black",
                 label=one["title"].replace(": ", ":\n").replace(", ", ",\n", 1),
             )
@@ -172,7 +170,10 @@ def draw_curves(path, trained, seed):
         axis.set(title=dataset, xlabel="epoch")
         axis.grid(alpha=0.3)
         if axis.lines:
-            axis.legend(fontsize=7)
+            # Below, where it hides no curve, however short.
+            axis.legend(
+                fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15)
+            )
     axes[0].set_ylabel("-ELBO of validation images, nats")
     save_figure(figure, path)
 
@@ -213,7 +214,25 @@ def as_markdown(trained):
             "| the seed's notebook, training batches | 20.1M | 256 | "
             f"{epochs} | | {nats} | | | | | | | | |",
         ]
+        for one in filter(_is_gaussian, rows):
+            title, name = one["title"], one["config"]["name"]
+            lines += [
+                "",
+                f"Test images, each sent with a wrong label; {title}:",
+                "",
+                f"![Images, and what they became: {title}]({name}/wrong_labels.png)",
+            ]
+    lines += [
+        "",
+        "The -ELBO over the epochs, Gaussian likelihood:",
+        "",
+        "![Curves of -ELBO, of each network and of the seed's](cvae_curves.png)",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _is_gaussian(one):
+    return one["config"]["likelihood"] == "gaussian"
 
 
 def _row(one):
@@ -227,8 +246,8 @@ def _row(one):
         f"{one['minutes']:.0f}",
         *(f"{test[x]:.1f}" for x in ("negative_elbo", "distortion", "rate")),
         f"{test['bits_per_dim']:.3f}",
-        f"{scores['obedience']:.1%}",
-        f"{scores['still_true']:.1%}",
+        f"{scores['obedience']:.2%}",
+        f"{scores['still_true']:.2%}",
         f"{style} {kept:.2f}",
         f"{scores['sharpness']:.2f}",
         f"{scores['leakage']:.1%}",

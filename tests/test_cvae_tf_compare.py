@@ -25,7 +25,7 @@ TEST = {"negative_elbo": -2800.04, "distortion": -3900, "rate": 1100, "bits_per_
 def test_report_has_the_figures_of_each_set_and_the_seed_s():
     one = {
         "title": "compact",
-        "config": {"dataset": "mnist"},
+        "config": {"dataset": "mnist", "likelihood": "gaussian", "name": "small"},
         "images": {"train": 57_000, "validation": 3_000, "test": 10_000},
         "parameters": 1_390_000,
         "latents": 992,
@@ -39,13 +39,14 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     assert "reads 99.6% of the real" in text
     assert (
         "| compact | 1.39M | 992 | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | "
-        "99.8% | 0.1% | width 0.80 | 0.96 | 50.0% |"
+        "99.80% | 0.10% | width 0.80 | 0.96 | 50.0% |"
     ) in text
     assert (
         "| the seed's notebook, training batches | 20.1M | 256 | 30 | | -961.7 |"
         in text
     )
     assert "cifar10" not in text
+    assert "(small/wrong_labels.png)" in text and "(cvae_curves.png)" in text
     columns = {row.count("|") for row in text.splitlines() if row.startswith("|")}
     assert columns == {15}
 

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -110,16 +112,32 @@ def test_vae_generates_by_label_and_seed_alone(vae_server):
     assert changed.tolist() == [False, False, True]
 
 
-def own_models():
-    """The SavedModels that the project carries, of which one is checked each time."""
-    names = ("unet_maxpool_transpose_dice", "unet_maxpool_transpose_bce")
-    names += ("unet_strided_transpose_bce", "unet_strided_upsample_dice")
-    yield names[0]
-    for name in names[1:]:
-        yield pytest.param(name, marks=pytest.mark.slow)
+OWN_MODELS = (  # that the project carries
+    "unet_maxpool_transpose_dice",
+    "unet_maxpool_transpose_bce",
+    "unet_strided_transpose_bce",
+    "unet_strided_upsample_dice",
+    "cvae_mnist_compact_gaussian",
+    "cvae_cifar10_compact_gaussian",
+)
 
 
-@pytest.mark.parametrize("name", own_models())
+def test_models_that_are_served_or_used_unasked_are_there():
+    served = (ROOT / "serving/models.config").read_text()
+    names = re.findall(r'base_path: "/models/(\w+)"', served)
+    for script, config in (
+        ("predict_unet", "PredictUNetConfig"),
+        ("wrong_labels", "WrongLabelsConfig"),
+    ):
+        defaults = runpy.run_path(str(ROOT / f"scripts/{script}.py"))[config]
+        names.append(defaults.model.name)
+    assert len(names) == 5 and set(names) <= set(OWN_MODELS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [OWN_MODELS[0], *(pytest.param(x, marks=pytest.mark.slow) for x in OWN_MODELS[1:])],
+)
 def test_published_models_keep_their_promises(name):
     kept(ROOT / "saved_models" / name / "1")
 
