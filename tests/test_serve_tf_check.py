@@ -126,7 +126,7 @@ def test_models_that_are_served_or_used_unasked_are_there():
     served = (ROOT / "serving/models.config").read_text()
     names = re.findall(r'base_path: "/models/(\w+)"', served)
     for script, config in (
-        ("predict_unet", "PredictUNetConfig"),
+        ("predict_unet", "PredictConfig"),
         ("wrong_labels", "WrongLabelsConfig"),
     ):
         defaults = runpy.run_path(str(ROOT / f"scripts/{script}.py"))[config]
