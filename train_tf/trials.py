@@ -27,7 +27,7 @@ class TrialReport:
         self.folder, self.figure = folder, monitor.removeprefix("val_")
         self.given = {name: x for name, x in given.items() if name not in OF_ONE_RUN}
         self.sign, self.start = (1 if mode == "max" else -1), start
-        self.rows, self.skipped, self.told = [], [], 0
+        self.rows, self.skipped, self.ended = [], [], 0
         table = folder / "trials.csv"
         # A search that goes on tells of its trials again, from the first.
         self.earlier = len(table.read_text().splitlines()) - 1 if table.exists() else 0
@@ -41,8 +41,8 @@ class TrialReport:
             score: the best of the monitored figures; None without one.
             message: what went wrong; None if nothing.
         """
-        self.told += 1
-        number = self.told
+        self.ended += 1
+        number = self.ended
         told = ", ".join(f"{name} {_short(x)}" for name, x in options.items())
         if score is None or math.isnan(score):
             last = (message or "no figure").strip().splitlines()[-1]

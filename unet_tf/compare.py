@@ -33,10 +33,16 @@ def compare(config):
         The report, as text.
 
     Raises:
-        InputError: as `unet_tf.train`.
+        InputError: as `unet_tf.train`, and if it does not go with earlier results.
     """
     check_alone("a comparison")
-    wanted = [  # all are looked over before the first is trained
+    if config.train:
+        _train(config)
+    return report(config.out, config.saved_models_dir)
+
+
+def _train(config):
+    wanted = [
         UNetConfig(
             *parts,
             epochs=config.epochs,
@@ -51,18 +57,11 @@ def compare(config):
             config.seeds, GRID if config.grid else PAIRS
         )
     ]
-    if config.train:
-        _check_goes_with_earlier(config, wanted)
-    for own in wanted if config.train else ():
+    _check_goes_with_earlier(config, wanted)
+    for own in wanted:
         results = train(own)
-        write_json(
-            config.out / f"{own.name}.json",
-            {
-                **results,
-                **look_at(results["saved_model"], load_photographs(own)),
-            },
-        )
-    return report(config.out, config.saved_models_dir)
+        seen = look_at(results["saved_model"], load_photographs(own))
+        write_json(config.out / f"{own.name}.json", {**results, **seen})
 
 
 def _check_goes_with_earlier(config, wanted):
@@ -82,7 +81,7 @@ def _check_goes_with_earlier(config, wanted):
         _check_alike([earlier[0], told], config.out)
     for own in wanted:
         file = own.run_folder / "results.json"
-        epochs = read_json(file)["epochs"] if file.exists() else 0
+        epochs = read_json(file).get("epochs", 0) if file.exists() else 0
         if epochs > own.epochs:
             raise InputError(
                 f"Expected a run of {own.epochs} epochs or fewer in {own.run_folder}. "
