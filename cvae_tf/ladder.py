@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.layers import SampleNormal
 from cvae_tf.likelihoods import Bernoulli, normal_kl
-from cvae_tf.model import CVAE, Level
+from cvae_tf.model import CVAE, Level, images_and_labels
 from train_tf import replicas
 
 FAKE = 0.1  # what the critic's certainty that drawings are none counts
@@ -104,6 +104,7 @@ class LadderCVAE(CVAE):
         return outputs, levels
 
     def picture(self, latents, labels):
+        """What a style shows under labels: the sketch, to which no detail is added."""
         logits, _ = self.decode(latents, self.check_labels(labels))
         return self.sketch_likelihood.mean(logits)
 
@@ -169,7 +170,7 @@ class LadderCVAE(CVAE):
         """As the `CVAE`'s; the images' own styles are relabelled, no others."""
         if not self.is_watched:
             return super().test_step(data)
-        images, labels = self.check(*data[:2])
+        images, labels = self.check(*images_and_labels(data))
         replica, count = replicas.place()
         rows = tf.range(tf.shape(labels)[0]) * count + replica
         wrong = (labels + 1 + rows % (self.classes - 1)) % self.classes

@@ -218,7 +218,7 @@ class CVAE(keras.Model):
         return [self.loss_tracker, *self.trackers.values()]
 
     def train_step(self, data):
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, labels = images_and_labels(data)
         count = replicas.place().replicas  # their gradients are added up
         with tf.GradientTape(persistent=True) as tape:
             losses, terms = self.training_losses(images, labels)
@@ -234,7 +234,7 @@ class CVAE(keras.Model):
         return self._track(tf.fill(tf.shape(labels), losses[0][0]), terms)
 
     def test_step(self, data):
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images, labels = images_and_labels(data)
         terms = self.elbo_terms(images, labels)
         return self._track(terms["negative_elbo"], terms)
 
@@ -284,6 +284,21 @@ class CVAE(keras.Model):
             tracker.update_state(terms[name])
         # All of them, or Keras takes the mean over workers, however few images one had.
         return self.get_metrics_result()
+
+
+def images_and_labels(data):
+    """What Keras hands to a training or test step, without weights.
+
+    Raises:
+        ValueError: if images or classes are weighted.
+    """
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if weights is not None:
+        raise ValueError(
+            "Expected images and labels alone. Received weights of them too, by "
+            "sample_weight or class_weight; every image counts the same here."
+        )
+    return images, labels
 
 
 def _call(network, inputs, labels, training):

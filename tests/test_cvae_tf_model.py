@@ -159,6 +159,15 @@ def test_one_hot_labels_are_refused_by_shape(ask):
         asked[ask]()
 
 
+@pytest.mark.parametrize("weights", ["sample_weight", "class_weight"])
+def test_weights_of_images_are_refused_and_not_dropped(weights):
+    model, (images, labels) = small(), batch()
+    model.compile("sgd", run_eagerly=True)
+    given = {"sample_weight": np.ones(6), "class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}
+    with pytest.raises(ValueError, match="sample_weight or class_weight"):
+        model.fit(images, labels, verbose=0, **{weights: given[weights]})
+
+
 def test_labels_may_come_as_a_column():
     model, (images, labels) = small(), batch()
     one, other = model.relabel(images, labels), model.relabel(images, labels[:, None])
