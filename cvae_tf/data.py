@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from train_tf import pipeline
 from train_tf.datasets import draw_parts, open_dataset, read_arrays
+from train_tf.errors import InputError
 
 VALIDATION = 0.05  # share of the training images that no step sees
+SHOWN = 25  # test images, in pictures of wrong labels
 
 
 class Part(NamedTuple):
@@ -76,7 +78,7 @@ def load_images(dataset, data_dir=None, seed=0):
         seed: what the validation part is drawn by.
 
     Raises:
-        InputError: if the set is nowhere.
+        InputError: if the set is nowhere, or has too few test images to be shown.
     """
     builder = open_dataset(dataset, data_dir)
 
@@ -88,12 +90,21 @@ def load_images(dataset, data_dir=None, seed=0):
         return Part(images, labels.astype("int32"))
 
     everything, test = read("train"), read("test")
+    about = DATASETS[dataset]
+    classes = len(about.class_names)
+    seen = len(set(test.labels.tolist()))
+    if len(test.labels) < SHOWN or seen < classes:
+        raise InputError(
+            f"Expected {SHOWN} test images or more, and each of {classes} classes "
+            f"among them. Received: {len(test.labels)} of {seen} classes in "
+            f"{builder.data_dir}"
+        )
     rows_of = draw_parts(len(everything.labels), {"validation": VALIDATION}, seed)
     parts = {
         part: Part(*(array[rows] for array in everything))
         for part, rows in rows_of.items()
     }
-    images = LabelledImages(**parts, test=test, **DATASETS[dataset]._asdict())
+    images = LabelledImages(**parts, test=test, **about._asdict())
     print("Split:", ", ".join(f"{key} {n:,}" for key, n in images.counts.items()))
     return images
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import report
-from cvae_tf.data import load_images, scaled, wrong_labels
+from cvae_tf.data import SHOWN, load_images, scaled, wrong_labels
 from cvae_tf.judge import JUDGES, find_judge, read_labels
 from cvae_tf.networks import label_reader
 from cvae_tf.style import STYLES, correlations, sharpness
@@ -66,7 +66,7 @@ class Relabeller:
 
 
 def judge_test_images(
-    model, out, count=25, judged=True, data_dir=None, seed=0, judges=JUDGES
+    model, out, count=SHOWN, judged=True, data_dir=None, seed=0, judges=JUDGES
 ):
     """Draw test images sent with a wrong label, and score the whole test set.
 
@@ -248,7 +248,7 @@ def leakage(relabeller, images, seed=0, epochs=20):
     ]
 
 
-def draw_wrong_labels(folder, relabeller, part, names, count=25, seed=0):
+def draw_wrong_labels(folder, relabeller, part, names, count=SHOWN, seed=0):
     """Draw the stacked picture of images under wrong labels, and the sheet of ten.
 
     Args:

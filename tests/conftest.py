@@ -148,6 +148,7 @@ def trained_on_own(tmp_path_factory):
 
 def tiny_config(folder):
     return UNetConfig(
+        data_dir=BUNDLED,
         filters=2,
         depth=2,
         image_size=32,
@@ -165,13 +166,13 @@ def small_sets(tmp_path_factory):
     return made_once(tmp_path_factory, "small_sets", write_small_sets)
 
 
-def write_small_sets(folder):
+def write_small_sets(folder, counts=(400, 100)):
     for name in ("mnist", "cifar10"):
         (source,) = (BUNDLED / name).iterdir()
         target = folder / name / source.name
         target.mkdir(parents=True)
         about = json.loads((source / "dataset_info.json").read_text())
-        for split, count in zip(about["splits"], (400, 100), strict=True):
+        for split, count in zip(about["splits"], counts, strict=True):
             split["shardLengths"] = [str(count)]
             (file,) = source.glob(f"{name}-{split['name']}.tfrecord*")
             with tf.io.TFRecordWriter(str(target / file.name)) as writer:
@@ -201,6 +202,7 @@ class BareConfig:
     run_folder: Path
     epochs: int = 3
     patience: int = 0
+    precision: str = "auto"
     seed: int = 0
     resume: bool = False
 

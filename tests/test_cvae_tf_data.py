@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae_config
+from conftest import tiny_cvae_config, write_small_sets
 
 from cvae_tf.data import (
     evaluation_batches,
@@ -37,6 +37,15 @@ def test_class_names_are_for_people(small_sets):
 def test_missing_set_is_refused_with_the_folder(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         load_images("mnist", tmp_path)
+
+
+def test_set_whose_test_images_are_too_few_to_show_is_refused(tmp_path):
+    write_small_sets(tmp_path, counts=(400, 24))
+    with pytest.raises(InputError, match="Expected 25 test images.* 24 of .*mnist"):
+        load_images("mnist", tmp_path)
+    write_small_sets(tmp_path / "again", counts=(400, 44))
+    with pytest.raises(InputError, match="each of 10 classes.* 44 of 9 classes"):
+        load_images("mnist", tmp_path / "again")
 
 
 def test_batches_are_on_0_to_1_and_follow_from_seed_and_epoch(small_sets, tmp_path):
