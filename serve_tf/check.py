@@ -18,8 +18,7 @@ from serve_tf.rest import to_request
 from serve_tf.server import Refused, Server
 from train_tf.decode import MAX_PIXELS
 from train_tf.errors import InputError
-from train_tf.export import TOLERANCE, WARM_UP, apart
-from train_tf.files import read_json
+from train_tf.export import TOLERANCE, WARM_UP, apart, read_description
 
 BATCH = 7
 AT_ONCE = 1000  # requests from many threads
@@ -266,9 +265,7 @@ def _read_extras(folder):
     """A SavedModel's description, and its warm-up requests, name to inputs."""
     extra, warm_up = folder / "assets.extra", {}
     try:
-        about = read_json(extra / "model.json")
-        if missing := {"kind", "class_names"} - about.keys():
-            raise ValueError(f"model.json lacks {', '.join(sorted(missing))}")
+        about = read_description(folder)
         for record in tf.data.TFRecordDataset(str(extra / WARM_UP)):
             request = PredictionLog.FromString(record.numpy()).predict_log.request
             warm_up[request.model_spec.signature_name] = {

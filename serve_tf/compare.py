@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.data import load_images, wrong_labels
+from cvae_tf.data import load_images, scaled, wrong_labels
 from serve_tf.runtimes import export_to, load_from
 from train_tf.errors import InputError
 from train_tf.export import load, newest_version
@@ -53,7 +53,7 @@ def export_and_compare(model, formats, quantize, out, images=None):
 
     Raises:
         InputError: if there is no such model, there are exports already, or photographs
-            are needed and are not given.
+            are needed and are not given, or are given to a VAE.
     """
     folder, out = newest_version(model), Path(out)
     _, about = load(folder)
@@ -65,6 +65,11 @@ def export_and_compare(model, formats, quantize, out, images=None):
             f"{', '.join(there)}: there already. Remove it, or choose another --out."
         )
     of_pets = tuple(about["class_names"]) == PET_CLASSES
+    if images and about["kind"] == "CVAE":
+        raise InputError(
+            "Expected --images only with a UNet; a VAE is compared on "
+            f"{about['dataset']}. Received: --images {images}"
+        )
     if quantize == "int8" and about["kind"] == "UNet" and not (of_pets or images):
         raise InputError(
             "Expected --images, a folder of photographs like those that the model is "
@@ -92,10 +97,11 @@ def export_and_compare(model, formats, quantize, out, images=None):
 
 def as_table(rows):
     """Rows of `export_and_compare` as text, in Markdown."""
-    many = rows["SavedModel"]["pictures_at_once"]
+    own = rows["SavedModel"]
     head = (
-        "| runtime | largest difference | mean | mean IoU | MiB | ms, 1 picture | "
-        f"pictures/s, {many} at once |"
+        f"| runtime | largest difference, {own['pictures']} pictures | mean | "
+        "mean IoU | MiB | ms, 1 picture | "
+        f"pictures/s, {own['pictures_at_once']} at once |"
     )
     lines = [head, "|---|---|---|---|---|---|---|"]
     for title, row in rows.items():
@@ -118,7 +124,7 @@ def _pictures(about, images, of_pets):
         classes = len(about["class_names"])
 
         def requests(part, count):
-            image = part.images[:count].astype("float32") / 255
+            image = scaled(part.images[:count]).numpy()
             label = wrong_labels(part.labels[:count], classes, seed=0)
             return {"image": image, "label": label}
 
@@ -168,6 +174,7 @@ def _figures(answers, expected, pictures, about):
     of_runtime = answers.get(pictures.output, answers.get(f"{pictures.output}_out"))
     apart = np.abs(of_runtime - expected[pictures.output])
     figures = {
+        "pictures": len(of_runtime),
         "largest_difference": float(apart.max()),
         "mean_difference": float(apart.mean()),
     }

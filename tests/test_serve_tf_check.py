@@ -194,7 +194,7 @@ def test_saved_model_that_cannot_be_read_is_told_in_a_sentence(trained, tmp_path
     with pytest.raises(InputError, match=f"^TensorFlow cannot load {tmp_path}/1: .*$"):
         list(check_saved_model(tmp_path / "1"))
     (tmp_path / "1" / "assets.extra" / "model.json").write_text("{}")
-    with pytest.raises(InputError, match="model.json lacks class_names, kind"):
+    with pytest.raises(InputError, match="model.json is of no UNet or CVAE, but: None"):
         list(check_saved_model(tmp_path / "1"))
 
 

@@ -41,6 +41,7 @@ def edges(size=8):
     signature = Signature(segment, {"image": ANY_SIZE}, examples)
     names = ("ground", "edge")
     about = {"kind": "UNet", "image_size": size, "class_names": names}
+    about |= {"colours": [[0, 0, 0], [9, 9, 9]]}
     return {"serving_default": signature}, about
 
 
@@ -67,7 +68,7 @@ def test_output_named_as_an_input_gets_a_name_of_its_own(runtime, tmp_path):
     installed(runtime)
     examples, given = [np.ones((1, 8, 8, 3), "float32")], {"image": ANY_SIZE}
     signature = Signature(lambda image: {"image": 2 * image}, given, examples)
-    about = {"kind": "UNet", "image_size": 8, "class_names": ("a", "b")}
+    about = edges()[1]
     model, _ = export(tmp_path / "double", {"serving_default": signature}, about)
     run = load_from(runtime, export_to(runtime, model, tmp_path / "out"))
     np.testing.assert_array_equal(run({"image": examples[0]})["image_out"], 2.0)
@@ -108,9 +109,10 @@ def test_comparison_has_a_row_for_each(trained, tmp_path):
         test = trained[1]["test"]
         assert row["mean_iou"] == pytest.approx(test["mean_iou"], abs=1e-3)
         assert row["milliseconds"] > 0 and row["pictures_per_second"] > 0
-        assert row["bytes"] > 1000
+        assert row["bytes"] > 1000 and row["pictures"] == trained[1]["images"]["test"]
     rows["onnx"] = {"refused": "onnx cannot take this model: no such operation"}
     table = as_table(rows).splitlines()
+    assert f"difference, {row['pictures']} pictures" in table[0]
     assert len(table) == 5 and "no such operation" in table[-1]
 
 
@@ -148,6 +150,13 @@ def test_own_model_is_compared_on_own_photographs(edges_model, tmp_path):
     assert "mean_iou" not in rows["saved_model"]
     with pytest.raises(InputError, match="No pictures in"):
         export_and_compare(edges_model, ("onnx",), "int8", tmp_path / "x", edges_model)
+
+
+def test_photographs_for_a_vae_are_refused(trained_cvae, tmp_path):
+    with pytest.raises(InputError, match="only with a UNet; .* compared on mnist"):
+        export_and_compare(
+            trained_cvae[1]["saved_model"], ("onnx",), "none", tmp_path, tmp_path
+        )
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
 from train_tf.export import (
+    DESCRIBED,
     WARM_UP,
     Signature,
     apart,
@@ -17,6 +18,7 @@ from train_tf.export import (
     load,
     model_name,
     next_version,
+    saved_model_of,
 )
 
 
@@ -75,8 +77,18 @@ def test_difference_is_infinite_where_there_is_none_to_tell():
         assert apart(np.array([1.0, broken]), np.array([1.0, broken])) == np.inf
 
 
+@pytest.mark.parametrize("kind", DESCRIBED)
+def test_description_that_lacks_something_is_named(kind, tmp_path):
+    for lacking in DESCRIBED[kind]:
+        about = {"kind": kind, **dict.fromkeys(DESCRIBED[kind] - {lacking}, 1)}
+        place, _ = export(tmp_path / "name", doubling(), about)
+        with pytest.raises(InputError, match=f"{place}; model.json lacks {lacking}$"):
+            load(place)
+
+
 def test_half_a_saved_model_is_named(tmp_path):
-    place, _ = export(tmp_path / "name", doubling(), {"kind": "UNet"})
+    about = {"kind": "UNet", **dict.fromkeys(DESCRIBED["UNet"], 1)}
+    place, _ = export(tmp_path / "name", doubling(), about)
     (file,) = (place / "variables").glob("variables.data*")
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(InputError, match="Expected the SavedModel of a UNet"):
@@ -111,6 +123,11 @@ def test_each_signature_is_warmed_up_by_the_first_row_of_its_examples(tmp_path):
     assert request.model_spec.signature_name == "serving_default"
     image = tf.make_ndarray(request.inputs["image"])
     np.testing.assert_array_equal(image, np.ones((1, 3, 4, 1), "float32"))
+
+
+def test_results_are_of_one_version_wherever_it_is_now(tmp_path):
+    told = {"config": {"name": "cats"}, "saved_model": "/elsewhere/cats/12"}
+    assert saved_model_of(told, tmp_path) == tmp_path / "cats" / "12"
 
 
 def test_model_may_be_named_by_digits(tmp_path):

@@ -16,6 +16,10 @@ from train_tf.files import read_json, write_json, written_beside
 
 WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
 TOLERANCE = 1e-5
+DESCRIBED = {  # what a model of each kind says of itself, beside its kind
+    "UNet": {"image_size", "class_names", "colours"},
+    "CVAE": {"dataset", "image_shape", "latents", "class_names"},
+}
 
 
 class Signature(NamedTuple):
@@ -92,13 +96,32 @@ def load(model, kind=None):
     """
     folder = newest_version(model)
     try:
-        about = read_json(folder / "assets.extra" / "model.json")
+        about = read_description(folder)
         if kind and about["kind"] != kind:
             raise ValueError(f"it is one of a {about['kind']}")
         return tf.saved_model.load(str(folder)), about
     except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
         what = f"the SavedModel of a {kind}" if kind else "a SavedModel of this project"
         raise InputError(f"Expected {what} in {folder}; {error}") from error
+
+
+def read_description(folder):
+    """What `export` was told of a SavedModel of the project.
+
+    Args:
+        folder: that of its version.
+
+    Raises:
+        OSError: if nothing is said there.
+        ValueError: if something is missing.
+    """
+    about = read_json(folder / "assets.extra" / "model.json")
+    kind = about.get("kind")
+    if kind not in DESCRIBED:
+        raise ValueError(f"model.json is of no {' or '.join(DESCRIBED)}, but: {kind}")
+    if missing := DESCRIBED[kind] - about.keys():
+        raise ValueError(f"model.json lacks {', '.join(sorted(missing))}")
+    return about
 
 
 def newest_version(model):
@@ -112,6 +135,19 @@ def newest_version(model):
         raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
     versions = [path for path in folder.iterdir() if path.name.isdecimal()]
     return max(versions, key=lambda path: int(path.name), default=folder)
+
+
+def saved_model_of(results, folder):
+    """The SavedModel that a training's results are of, in a folder of SavedModels.
+
+    Later versions of the same name are others.
+
+    Args:
+        results: as in results.json.
+        folder: where SavedModels are now.
+    """
+    version = Path(results["saved_model"]).name
+    return Path(folder) / results["config"]["name"] / version
 
 
 def model_name(model):
