@@ -36,11 +36,11 @@ class RaceCVAEConfig:
 
 def main(config):
     """Let one train after the other."""
-    from train_tf.devices import is_good_at_bfloat16
+    from train_tf.devices import resolve
     from train_tf.files import write_json
     from train_tf.report import provenance
 
-    precision = "bfloat16" if is_good_at_bfloat16() else "float32"
+    precision = resolve("auto")
     out = config.out or Path(f"results/race_cvae_{config.dataset}.json")
     ours = _reach(OURS, config.dataset, precision, 3600)
     if not ours["reached"]:

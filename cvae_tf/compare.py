@@ -9,6 +9,7 @@ from cvae_tf.wrong_label import Relabeller, draw_wrong_labels, judge_test_images
 from train_tf.cluster import check_alone
 from train_tf.datasets import BUNDLED
 from train_tf.errors import InputError
+from train_tf.export import saved_model_of
 from train_tf.files import read_json, write_json, write_text
 from train_tf.report import save_figure, set_log_scale
 
@@ -19,7 +20,7 @@ def forms(config, dataset):
     """Title to options of each VAE that is compared on a set."""
     return {
         "compact": {},
-        "compact, label for the encoder alone": {
+        "compact, decoder without the label": {
             "decoder_label": False,
             "epochs": config.plain_epochs,
         },
@@ -45,9 +46,16 @@ def compare(config):
         The report, as text.
 
     Raises:
-        InputError: as `cvae_tf.train`.
+        InputError: as `cvae_tf.train`, and if it does not go with earlier results.
     """
     check_alone("a comparison")
+    if config.train:
+        _train(config)
+    return report(config.out, config.saved_models_dir)
+
+
+def _train(config):
+    _check_goes_with_earlier(config)
     wanted = [  # all are looked over before the first is trained
         (
             title,
@@ -63,7 +71,7 @@ def compare(config):
         for dataset in config.dataset
         for title, options in forms(config, dataset).items()
     ]
-    for title, own in wanted if config.train else ():
+    for title, own in wanted:
         results = train(own)
         folder = own.run_folder / "judged"
         print(
@@ -77,7 +85,27 @@ def compare(config):
         scores = read_json(folder / "scores.json")
         told = {"title": title, **results, "scores": scores}
         write_json(config.out / f"{own.name}.json", told)
-    return report(config.out, config.saved_models_dir)
+
+
+def _check_goes_with_earlier(config):
+    """Refuse other images than those of a set's earlier results.
+
+    Raises:
+        InputError: says which.
+    """
+    for dataset in config.dataset:
+        earlier = [
+            one["images"]
+            for one in read_trained(config.out)
+            if one["config"]["dataset"] == dataset
+        ]
+        counts = load_images(dataset, config.data_dir).counts if earlier else None
+        for other in earlier:
+            if other != counts:
+                raise InputError(
+                    f"Expected images of {dataset} as in the results in {config.out}, "
+                    f"{other}. Received: {counts}. Give --out a folder of its own."
+                )
 
 
 def report(folder, saved_models_dir):
@@ -107,11 +135,12 @@ def report(folder, saved_models_dir):
     draw_curves(folder / "cvae_curves.png", trained, curves)
     for one in trained:
         name, dataset = one["config"]["name"], one["config"]["dataset"]
-        if (saved_models_dir / name).is_dir():
+        model = saved_model_of(one, saved_models_dir)
+        if model.is_dir():
             images = load_images(dataset, BUNDLED)
             draw_wrong_labels(
                 folder / name,
-                Relabeller(saved_models_dir / name),
+                Relabeller(model),
                 images.test,
                 images.class_names,
             )

@@ -85,6 +85,24 @@ def test_forms_are_trainings_with_names_of_their_own():
     assert (configs[3].batch_size, configs[3].learning_rate) == (32, 1e-4)
 
 
+def test_results_of_other_images_are_not_replaced(trained_cvae, small_sets, tmp_path):
+    config, results, _ = trained_cvae
+    told = {**results, "title": "compact", "scores": SCORES}
+    wanted = CompareCVAEsConfig(
+        dataset=("cifar10", config.dataset),
+        data_dir=small_sets,
+        runs_dir=tmp_path / "runs",
+        out=tmp_path,
+    )
+    write_json(tmp_path / f"{config.name}.json", told)
+    compare._check_goes_with_earlier(wanted)
+    told["images"] = told["images"] | {"test": 10_000}
+    write_json(tmp_path / f"{config.name}.json", told)
+    with pytest.raises(InputError, match=f"as in the results in {tmp_path}.*10000.*"):
+        compare.compare(wanted)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("option", ["plain_epochs", "seed_form_epochs"])
 def test_epochs_that_are_none_are_refused_before_anything_is_trained(option):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} of at least 1"):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from train_tf.devices import resolve
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json
 from unet_tf import compare, report
@@ -21,6 +22,7 @@ def written(parts, seed, mean_iou, ious):
         "config": {"seed": seed, "name": name_of(parts, seed), "batch_size": 8},
         "command": "python scripts/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
+        "precision": resolve("auto"),
         "epochs": 2,
         "parameters": 1234,
         "multiplications": 5_600_000_000,
@@ -90,6 +92,7 @@ def test_only_what_has_the_same_seed_is_compared(folder):
         {"epochs": 3},
         {"images": {"train": 9, "validation": 3, "test": 5}},
         {"batch_size": 9},
+        {"precision": "float16"},
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 from train_tf import cluster
 from train_tf.errors import InputError
 
+PRECISIONS = ("float32", "bfloat16", "float16")
 BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -30,16 +32,28 @@ def set_up(precision, seed, strategy="auto"):
     strategy = cluster.choose(strategy)
     keras.utils.set_random_seed(seed)
     gpus = tf.config.list_physical_devices("GPU")
-    if precision == "auto":
-        precision = "bfloat16" if is_good_at_bfloat16() else "float32"
-    precision = cluster.from_chief(precision.encode(), strategy).decode()
+    precision = cluster.from_chief(resolve(precision).encode(), strategy).decode()
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
-    device = f"{len(gpus)} GPU" if gpus else f"{psutil.cpu_count()} CPU threads"
+    device = f"{len(gpus)} GPU" if gpus else f"{threads()} CPU threads"
     count = strategy.num_replicas_in_sync
     shared = f", {count} replicas" if count > 1 else ""
     print(f"Device: {device}{shared}, {policy}, seed {seed}")
     return strategy
+
+
+def resolve(precision):
+    """The precision that "auto" stands for on this processor; another as it is."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if is_good_at_bfloat16() else "float32"
+
+
+def threads():
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count()
 
 
 @contextlib.contextmanager

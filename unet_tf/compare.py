@@ -9,7 +9,9 @@ from train_tf.cluster import check_alone
 from train_tf.command_line import to_dict
 from train_tf.config import WHERE_AND_HOW
 from train_tf.datasets import BUNDLED
+from train_tf.devices import resolve
 from train_tf.errors import InputError
+from train_tf.export import saved_model_of
 from train_tf.files import read_json, write_json, write_text
 from train_tf.report import save_figure
 from unet_tf import data
@@ -20,7 +22,8 @@ from unet_tf.report import draw_predictions
 from unet_tf.scores import look_at, probabilities_of
 from unet_tf.training import SHOWN, train
 
-OWN = WHERE_AND_HOW | {"down", "up", "loss", "seed", "name"}  # of one training
+# Options that are of one training, or say less than its results do.
+OWN = WHERE_AND_HOW | {"down", "up", "loss", "seed", "name", "precision"}
 
 
 def compare(config):
@@ -77,6 +80,7 @@ def _check_goes_with_earlier(config, wanted):
             "config": to_dict(own),
             "epochs": own.epochs,
             "images": load_photographs(own).counts,
+            "precision": resolve(own.precision),
         }
         _check_alike([earlier[0], told], config.out)
     for own in wanted:
@@ -117,7 +121,7 @@ def report(folder, saved_models_dir):
     some = data.Part(*(array[:SHOWN] for array in test))
     probabilities = {
         parts: probabilities_of(
-            saved_models_dir / trained[parts][0]["config"]["name"], some.photos
+            saved_model_of(trained[parts][0], saved_models_dir), some.photos
         )
         for parts in PAIRS
         if parts in trained
@@ -160,12 +164,13 @@ def _check_alike(trained, folder):
 
     def of_all(one):
         options = {x: y for x, y in one["config"].items() if x not in OWN}
-        return {**options, "epochs": one["epochs"], "images": one["images"]}
+        told = ("epochs", "images", "precision")
+        return options | {name: one[name] for name in told if name in one}
 
     for other in trained[1:]:
         a, b = of_all(trained[0]), of_all(other)
-        for name in a.keys() & b.keys():
-            if a[name] != b[name]:
+        for name in a:
+            if name in b and a[name] != b[name]:
                 raise InputError(
                     f"Expected trainings in {folder} with equal {name}. Received: "
                     f"{trained[0]['config']['name']} {a[name]}, "
