@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import write_photos_and_masks
+from conftest import tiny_config, write_photos_and_masks
+from PIL import Image
 
 from train_tf.errors import InputError
 from train_tf.pipeline import Draws, augment
@@ -133,6 +134,16 @@ def test_photographs_that_do_not_fit_into_memory_are_not_read(tmp_path, monkeypa
     monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
     with pytest.raises(ValueError, match="8 photographs .*--image-size smaller"):
         data.load_photographs(UNetConfig(images=images, masks=masks))
+
+
+def test_part_of_which_no_pixel_counts_is_refused(tmp_path):
+    images, masks = write_photos_and_masks(tmp_path, count=8)
+    config = dataclasses.replace(tiny_config(tmp_path), images=images, masks=masks)
+    (seen,) = data.load_photographs(config).validation.names
+    nothing = Image.fromarray(np.full((20, 24), 255, "uint8"))
+    nothing.save((masks / seen).with_suffix(".png"))
+    with pytest.raises(InputError, match="validation part too. All 1 of it in"):
+        data.load_photographs(config)
 
 
 def test_too_few_photographs_for_three_parts_are_refused(tmp_path):

@@ -66,6 +66,12 @@ def test_class_that_is_nowhere_has_no_iou_and_does_not_count():
     )
 
 
+def test_where_no_pixel_counts_there_is_no_figure():
+    metric = SegmentationMetrics(NAMES)
+    metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2, 3)))
+    assert np.isnan(list(measured(metric).values())).all()
+
+
 def test_counts_stay_exact_beyond_the_whole_numbers_of_float32():
     metric = SegmentationMetrics(("a", "b"))
     metric.confusion.assign([[2**24, 0], [0, 2**24]])

@@ -56,6 +56,16 @@ def test_ids_with_gaps_are_listed_unless_their_number_is_given(values, tmp_path)
     assert read(images, masks, classes=255).classes == 255
 
 
+def test_soft_edges_are_not_taken_for_classes(tmp_path):
+    images, masks = write_photos_and_masks(tmp_path, count=3)
+    save_masks(masks, np.arange(256))
+    with pytest.raises(
+        InputError, match=r"255 different class ids.*/\d.png: expected 64"
+    ):
+        read(images, masks)
+    assert read(images, masks, classes=255).classes == 255
+
+
 def test_ids_past_the_given_number_are_told_with_their_file(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     Image.fromarray(np.full((20, 24), 7, "uint8")).save(masks / "1.png")

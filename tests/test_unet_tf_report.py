@@ -59,13 +59,14 @@ def test_predictions_are_drawn(count, tmp_path):
 
 def test_table_is_markdown_with_a_row_each():
     row = {"accuracy": 0.5, "mean_iou": 0.25, "iou_a": 0.125, "iou_b": float("nan")}
-    lines = table({"test": row, "floor": row}, ("a", "b")).splitlines()
-    assert len(lines) == 4
+    of_json = row | {"iou_b": None}
+    lines = table({"test": row, "floor": of_json}, ("a", "b")).splitlines()
+    assert len(lines) == 4 and lines[3] == lines[2].replace("test ", "floor")
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == [
         "test",
         "0.500",
         "0.250",
         "0.125",
-        "nan",
+        "-",
     ]
     assert len(set(map(len, lines))) == 1

@@ -10,7 +10,9 @@ from keras import layers
 from train_tf import pipeline
 from train_tf.datasets import draw_parts, open_dataset, read_arrays
 from train_tf.devices import check_fits
+from train_tf.errors import InputError
 from train_tf.pictures import picture_files
+from unet_tf.masks import IGNORE
 from unet_tf.photo_folder import read_photo_folder
 
 PET_CLASSES = ("pet", "background", "outline")
@@ -169,6 +171,12 @@ def _own(config):
     )
     everything = Part(folder.photos, folder.masks, folder.names)
     parts = _draw(everything, {"validation": 0.15, "test": 0.15}, config.seed)
+    for name, part in parts.items():
+        if (part.masks == IGNORE).all():
+            raise InputError(
+                f"Expected masks with pixels that count in the {name} part too. All "
+                f"{len(part.masks)} of it in {config.masks} are ignored (255) alone."
+            )
     numbers = range(folder.classes)
     return Photographs(
         **parts,

@@ -12,7 +12,8 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     Counts are integers over all images seen since the last reset, so that the result is
     the same however they were batched. A class that is neither in the truth nor in the
-    prediction has no IoU (NaN) and is left out of the mean.
+    prediction has no IoU (NaN) and is left out of the mean; without a pixel that
+    counts every figure is NaN.
 
     Args:
         class_names: one name a class; `result()["iou_<name>"]` is its IoU.
@@ -67,8 +68,7 @@ def segmentation_figures(confusion, class_names):
     iou = ops.where(union > 0, correct / ops.maximum(union, 1), float("nan"))
     present = ops.cast(union > 0, "float32")
     return {
-        "accuracy": ops.sum(correct) / ops.maximum(ops.sum(confusion), 1),
-        "mean_iou": ops.sum(ops.where(union > 0, iou, 0))
-        / ops.maximum(ops.sum(present), 1),
+        "accuracy": ops.sum(correct) / ops.sum(confusion),
+        "mean_iou": ops.sum(ops.where(union > 0, iou, 0)) / ops.sum(present),
         **{f"iou_{name}": iou[index] for index, name in enumerate(class_names)},
     }

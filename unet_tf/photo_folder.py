@@ -12,6 +12,7 @@ from train_tf.pictures import open_upright, picture_files, read_picture
 from unet_tf.masks import IGNORE
 
 PROBLEMS_SHOWN = 40
+MANY = 64  # classes that one has to say one has
 
 
 class PhotoFolder(NamedTuple):
@@ -160,6 +161,13 @@ def _problems_of_ids(ids, known, classes, pairs):
             "without gaps (255 where a pixel is to be ignored). The first mask that "
             f"breaks the row is {first.mask_file}. Renumber them, or say by --classes "
             "how many there are. A mask saved as JPEG cannot keep ids."
+        ]
+    if classes is None and len(ids) > MANY:
+        first = max(pairs, key=lambda pair: len(pair.ids))
+        return [
+            f"the masks hold {len(ids)} different class ids, most of them "
+            f"{first.mask_file}: expected {MANY} or fewer, unless --classes says how "
+            "many there are. Soft edges, as resizing makes them, hold every grey level."
         ]
     if known < 2:
         return ["the masks hold class 0 alone: expected two classes or more"]

@@ -104,7 +104,7 @@ def draw_predictions(path, photos, truth, predicted, class_names, colours):
             axis.set(xticks=[], yticks=[])
             if title in predicted:
                 iou = figures_of(truth[column], predicted[title][column], class_names)
-                axis.set_title(f"mean IoU {iou['mean_iou']:.2f}", fontsize=9)
+                axis.set_title(f"mean IoU {_cell(iou['mean_iou'], 2)}", fontsize=9)
     patches = [
         plt.Rectangle((0, 0), 1, 1, color=np.array(colour) / 255) for colour in colours
     ]
@@ -116,7 +116,7 @@ def table(rows, class_names):
     """Figures as a Markdown table.
 
     Args:
-        rows: title to figures, as `figures_of`.
+        rows: title to figures, as `figures_of`; one that there is not is "-".
         class_names: one a class.
     """
     columns = ["accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)]
@@ -128,8 +128,13 @@ def table(rows, class_names):
     ]
     for title, figures in rows.items():
         cells = (
-            f"{figures[name]:.3f}".ljust(len(column))
+            _cell(figures[name]).ljust(len(column))
             for name, column in zip(columns, titles, strict=True)
         )
         lines.append(f"| {title:{width}} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(figure, digits=3):
+    is_number = figure is not None and not np.isnan(figure)  # None, out of JSON
+    return f"{figure:.{digits}f}" if is_number else "-"
