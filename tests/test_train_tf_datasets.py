@@ -1,5 +1,6 @@
 """Data is found in a stated order, never downloaded unasked, and drawn by seed."""
 
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -134,6 +135,22 @@ def test_part_that_would_be_empty_is_refused(count):
     ):
         draw_parts(count, {"validation": 0.1}, seed=0)
     assert len(draw_parts(6, {"validation": 0.1}, seed=0)["validation"]) == 1
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("left", [None, "", '{"name": "mn', "{}"])
+def test_half_copied_set_is_named(left, name, small_sets, tmp_path):
+    folder = shutil.copytree(small_sets / "mnist", tmp_path / "mnist") / "3.0.1"
+    if left is not None:
+        (folder / name).write_text(left)
+    elif name == "features.json":
+        (folder / name).unlink()
+    else:
+        about = json.loads((folder / name).read_text())
+        about["splits"] = about["splits"][:1]
+        (folder / name).write_text(json.dumps(about))
+    with pytest.raises(InputError, match=f"{folder} is no whole data set mnist"):
+        open_dataset("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("how", ["cut short", "a bit flipped", "a record too few"])

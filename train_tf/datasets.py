@@ -61,11 +61,21 @@ def open_dataset(name, data_dir=None):
 
     Returns:
         A `tfds.core.DatasetBuilder`.
+
+    Raises:
+        InputError: if there is none, or what describes it is damaged.
     """
     import tensorflow_datasets as tfds
 
     folder = find_dataset(name, data_dir)
-    builder = tfds.builder_from_directory(folder)
+    try:
+        builder = tfds.builder_from_directory(folder)
+        builder.info.splits["train"], builder.info.splits["test"]
+    except Exception as error:  # each file and each way to be broken has its own type
+        raise InputError(
+            f"{folder} is no whole data set {name}. Copy it again, or prepare it by "
+            f"`python scripts/prepare_data.py {name}`. {error or type(error).__name__}"
+        ) from error
     counts = ", ".join(
         f"{split.num_examples:,} {key}" for key, split in builder.info.splits.items()
     )
