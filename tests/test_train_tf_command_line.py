@@ -117,8 +117,11 @@ def test_options_of_a_file_that_are_not_in_order_are_named(
 @pytest.mark.parametrize(
     "word", [["--config", "options.json"], ["--config=options.json"]]
 )
-def test_options_that_need_each_other_may_come_from_both(word, monkeypatch):
-    Path("options.json").write_text('{"images": "photos"}')
+@pytest.mark.parametrize("of_file, given", [("images", "masks"), ("masks", "images")])
+def test_options_that_need_each_other_may_come_from_both(
+    of_file, given, word, monkeypatch, capsys
+):
+    Path("options.json").write_text(f'{{"{of_file}": "folder"}}')
 
     @dataclasses.dataclass(frozen=True)
     class Both:
@@ -127,13 +130,16 @@ def test_options_that_need_each_other_may_come_from_both(word, monkeypatch):
         config: Path | None = None
 
         def __post_init__(self):
-            if self.masks and not self.images:
+            if bool(self.masks) != bool(self.images):
                 raise InputError("Expected --images and --masks together.")
 
-    monkeypatch.setattr(sys, "argv", ["thing", *word, "--masks", "masks"])
+    monkeypatch.setattr(sys, "argv", ["thing", *word, f"--{given}", "folder"])
     got = []
     assert command_line.run(Both, got.append) == 0
-    assert (got[0].images, got[0].masks) == ("photos", "masks")
+    assert (got[0].images, got[0].masks) == ("folder", "folder")
+    monkeypatch.setattr(sys, "argv", ["thing", *word])
+    assert command_line.run(Both, got.append) == 2
+    assert "--images and --masks together" in capsys.readouterr().err
 
 
 def test_file_of_options_that_is_not_there_is_named(monkeypatch, capsys):

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import signal
 import sys
@@ -103,10 +104,15 @@ def _parse(config_class, arguments):
     if not file or "config" not in _names(config_class):
         return parse(arguments)
     options = read_json(file)
+    of_file = _as_arguments(options, config_class, file)
     try:
-        config = parse(_as_arguments(options, config_class, file))
-    except SystemExit as error:  # after telling which
-        raise InputError(f"Not in order: the options in {file}.") from error
+        with contextlib.redirect_stderr(io.StringIO()):
+            config = parse(of_file)
+    except SystemExit:  # with those of the command line they may be in order
+        try:
+            return parse([*of_file, *arguments])
+        except SystemExit as error:  # after telling which
+            raise InputError(f"Not in order: the options in {file}.") from error
     asked_for = {x: y for x, y in options.items() if not _follows(config, x)}
     return parse([*_as_arguments(asked_for, config_class, file), *arguments])
 
