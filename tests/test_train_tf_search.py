@@ -53,7 +53,7 @@ class Task:
     monitor, mode = "val_beauty", "max"
 
     def __init__(self, config):
-        pass
+        self.split = {"train": f"of {config.data_dir}"}
 
     @staticmethod
     def compared(config):
@@ -109,10 +109,34 @@ def test_best_of_all_trials_is_found(method, task, tried, capsys):
 
 def test_best_options_are_those_of_a_training_and_not_of_one_run(tried):
     found = json.loads(run().read_text())
-    of_run = {"config", "data_dir", "epochs", "name", "resume", "runs_dir"}
-    of_run |= {"saved_models_dir", "strategy"}
+    of_run = {"config", "epochs", "name", "resume", "runs_dir", "saved_models_dir"}
+    of_run |= {"strategy"}
     names = {field.name for field in dataclasses.fields(Config)}
     assert found.keys() == names - of_run
+
+
+def test_search_goes_on_with_the_data_that_it_began_with(tried):
+    best = run(trials=3, data_dir=Path("here"))
+    assert json.loads(best.read_text())["data_dir"] == "here"
+    tried.clear()
+    with pytest.raises(InputError, match="search was started with other data.* train "):
+        run(trials=5, data_dir=Path("there"), resume=True)
+    assert not tried
+    run(trials=5, data_dir=Path("here"), resume=True)
+    assert len(tried) == 5
+
+
+def test_search_goes_on_by_the_method_that_it_began_with(tried):
+    """More trials than there are combinations would be proposed at random."""
+    few = {"tune": ("shape", "sides"), "method": "hyperband"}
+    run(trials=4, **few)
+    before = [config.name for config in tried]
+    tried.clear()
+    run(trials=9, resume=True, **few)
+    assert [config.name for config in tried][:4] == before[:4]
+    assert json.loads(Path("runs/search/config.json").read_text())["proposed_by"] == (
+        "hyperband"
+    )
 
 
 def test_options_that_are_not_searched_are_as_given(tried):

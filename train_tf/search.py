@@ -1,10 +1,11 @@
 """A search for good options: keras-tuner proposes, short trainings answer.
 
-runs/<name>/ holds config.json, trials.csv, trials.png, best.json, and a run for each
-trial, named by its options. A search that goes on proposes its trials again and finds
-their runs there: nothing else needs to be kept, and nothing is lost by a kill. Where
-several train at once, what is proposed depends on who ended first, and some runs of
-hyperband and bayesian searches may be left unused.
+runs/<name>/ holds config.json, split.json, trials.csv, trials.png, best.json, and a run
+for each trial, named by its options. A search that goes on proposes its trials again
+and finds their runs there: nothing else needs to be kept, and nothing is lost by a
+kill. A trial that Hyperband has go on is a run that is extended, with a new cosine for
+its learning rate. Where several train at once, what is proposed depends on who ended
+first, and some runs of hyperband and bayesian searches may be left unused.
 
 With keras-tuner's KERASTUNER_TUNER_ID, _ORACLE_IP and _ORACLE_PORT in the environment,
 one process, the chief, proposes, and others train. They need the folder in common.
@@ -32,13 +33,15 @@ from train_tf.cluster import START_SECONDS, check_alone
 from train_tf.command_line import silent, to_dict
 from train_tf.config import WHERE_AND_HOW, Between
 from train_tf.errors import InputError, WorkerLost
-from train_tf.folder import take
+from train_tf.files import read_json
+from train_tf.folder import CONFIG, keep, take
 from train_tf.search_service import heartbeat, serve
 from train_tf.training import best_figure
 from train_tf.trials import TrialReport
 
 FREE_TO_CHANGE = WHERE_AND_HOW | {"trials"}
 NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+PROPOSED_BY = "proposed_by"  # in the search's config.json
 ENDLESS = 1_000_000  # Hyperband's sweeps: --trials alone says when it is over
 
 
@@ -67,7 +70,8 @@ def search(config, config_class, task_class, space):
     role, given = _role(), to_dict(config)
     space = {name: space[name] for name in config.tune}
     start = _start(task_class.compared(config), space)
-    oracle = _oracle(config, task_class, space, start)
+    method = _method(config, space)
+    oracle = _oracle(config, task_class, space, start, method)
 
     # What is wrong with the data is said once, before all.
     like = None if role == "chief" else task_class(config)
@@ -77,8 +81,13 @@ def search(config, config_class, task_class, space):
         with silent():
             return best_figure(of_trial, task_class, like)
 
+    def check():
+        keep(config.run_folder / "split.json", like.split, "search")
+
     def run_trials():
-        _run_trials(oracle, lambda values: train(own_options(config, space, values)))
+        _run_trials(
+            oracle, check, lambda values: train(own_options(config, space, values))
+        )
 
     if role == "worker":
         run_trials()
@@ -86,6 +95,7 @@ def search(config, config_class, task_class, space):
 
     folder, monitor, mode = config.run_folder, task_class.monitor, task_class.mode
     of_search = {**given, "space": {name: list(x) for name, x in space.items()}}
+    of_search[PROPOSED_BY] = method
     of_training = {x: given[x] for x in _names(config_class)}
     lock = take(folder, of_search, config.resume, FREE_TO_CHANGE, "search")
     try:
@@ -169,14 +179,18 @@ def _names(config_class):
 class _Tuner(BaseTuner):
     """Runs the trials that an oracle proposes."""
 
-    def __init__(self, oracle, folder, train):
+    def __init__(self, oracle, folder, check, train):
         super().__init__(oracle, directory=folder, project_name="search")
-        self.train = train
+        self.check, self.train = check, train
 
     def pre_create_trial(self):
         time.sleep(0.1)  # an oracle that has nothing yet is asked again at once
 
     def run_trial(self, trial):
+        try:
+            self.check()
+        except InputError as error:  # of all trials, not of this one
+            raise FatalError(str(error)) from error
         try:
             with heartbeat(self.oracle, trial):
                 return self.train(trial.hyperparameters.values)
@@ -190,13 +204,13 @@ class _Tuner(BaseTuner):
             keras.backend.clear_session()
 
 
-def _run_trials(oracle, train):
-    """Run trials until there are enough."""
+def _run_trials(oracle, check, train):
+    """Run trials until there are enough, if `check` finds nothing against them."""
     oracle_client.TIMEOUT = START_SECONDS
     keras_tuner.src.config.DEBUG = False  # it prints a traceback of what is skipped
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _Tuner(oracle, folder, train).search()
+            _Tuner(oracle, folder, check, train).search()
         except FatalError as error:
             raise error.__cause__ or error from None
         except grpc.RpcError as error:
@@ -208,7 +222,16 @@ def _run_trials(oracle, train):
             ) from error
 
 
-def _oracle(config, task_class, space, start):
+def _method(config, space):
+    """How trials are proposed: as the search began, whatever number was asked for then;
+    else as asked, unless halving would end before any of few was trained in full."""
+    file = config.run_folder / CONFIG
+    began = read_json(file).get(PROPOSED_BY) if file.exists() else None
+    few = config.method == "hyperband" and _combinations(space) <= config.trials
+    return began or ("random" if few else config.method)
+
+
+def _oracle(config, task_class, space, start, method):
     """keras-tuner's way to choose the next trial, the first of which is `start`."""
     hyperparameters = keras_tuner.HyperParameters()
     for name, values in space.items():
@@ -230,9 +253,6 @@ def _oracle(config, task_class, space, start):
         "bayesian": oracles.BayesianOptimizationOracle,
         "random": oracles.RandomSearchOracle,
     }
-    method = config.method
-    if method == "hyperband" and _combinations(space) <= config.trials:
-        method = "random"  # halving would end before any of them was trained in full
     if method == "bayesian":
         settings["num_initial_points"] = max(3, len(space))
     if method == "hyperband":

@@ -9,7 +9,8 @@ from train_tf.report import draw_trials
 
 SHOWN = 10  # trials in the table on the screen
 
-OF_ONE_RUN = WHERE_AND_HOW | {"epochs", "name"}
+# The best options go with the data that they were found on.
+OF_ONE_RUN = WHERE_AND_HOW - {"data_dir"} | {"epochs", "name"}
 
 
 class TrialReport:
