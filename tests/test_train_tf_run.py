@@ -22,6 +22,8 @@ from train_tf.run import Run, fit
 from unet_tf.config import UNetConfig
 from unet_tf.training import train
 
+REPORT = {"epochs": 1, "best_epoch": 1, "minutes": 1.0, "test": {}, "images": {}}
+
 
 class Task:
     """A small network with dropout and data that an epoch's number decides."""
@@ -82,6 +84,7 @@ def test_resumed_run_equals_one_that_was_not_stopped(tmp_path):
 
 
 def test_finished_run_can_be_extended(tmp_path):
+    """At a constant learning rate, as here, into the run that began with as many."""
     whole = Task(tmp_path / "a", epochs=4).train().run
     Task(tmp_path / "b", epochs=2).train()
     extended = Task(tmp_path / "b", epochs=4, resume=True).train().run
@@ -312,13 +315,30 @@ def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
 
 def test_report_of_an_earlier_end_is_not_taken_for_the_present_one(tmp_path):
     run = Task(tmp_path, epochs=2).train().run
-    run.write_results({"epochs": 2, "test": {}})
-    assert Task(tmp_path, epochs=2, resume=True).run.results == {
-        "epochs": 2,
-        "test": {},
-    }
+    told = {**REPORT, "epochs": 2, "saved_model": str(tmp_path)}
+    run.write_results(told)
+    assert Task(tmp_path, epochs=2, resume=True).run.results == told
     Task(tmp_path, epochs=3, resume=True).train()
     assert Task(tmp_path, epochs=3, resume=True).run.results is None
+
+
+@pytest.mark.parametrize("name", ["epochs", "best_epoch", "test", "saved_model"])
+def test_report_that_lacks_something_is_none(name, tmp_path):
+    run = Task(tmp_path, epochs=2).train().run
+    told = {**REPORT, "epochs": 2, "saved_model": str(tmp_path)}
+    told.pop(name)
+    run.write_results(told)
+    assert Task(tmp_path, epochs=2, resume=True).run.results is None
+
+
+def test_report_is_json_for_everyone(tmp_path):
+    run = Task(tmp_path, epochs=1).train().run
+    figures = {"iou": [1.0, math.nan], "of": {"absent": math.nan, "none": None}}
+    run.write_results({**REPORT, "test": figures})
+    plain = {"iou": [1.0, None], "of": {"absent": None, "none": None}}
+    assert run.results["test"] == plain
+    text = (run.folder / "results.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["test"] == plain
 
 
 def test_no_epoch_with_a_number_is_said(tmp_path):
@@ -376,7 +396,7 @@ def test_epoch_that_was_not_written_does_not_count(tmp_path, monkeypatch, capsys
 
 def test_report_whose_saved_model_is_gone_is_made_again(tmp_path):
     run, place = Task(tmp_path, epochs=1).train().run, tmp_path / "saved_model"
-    run.write_results({"epochs": 1, "saved_model": str(place)})
+    run.write_results({**REPORT, "saved_model": str(place)})
     assert Task(tmp_path, epochs=1, resume=True).run.results is None
     place.mkdir()
     assert Task(tmp_path, epochs=1, resume=True).run.results["epochs"] == 1

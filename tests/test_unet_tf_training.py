@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -173,6 +174,53 @@ def test_resumed_run_keeps_the_precision_that_it_began_with(
         training.best_figure(config, UNetTask)
         policy = keras.config.dtype_policy().name
         assert policy.removeprefix("mixed_") == precision
+
+    file.write_text('{"precision": 3}')
+    with pytest.raises(InputError, match=f"float32, bfloat16.* in {file}. Received: 3"):
+        training.best_figure(config, UNetTask)
+
+
+def test_run_that_is_there_is_refused_before_data_are_read(trained, monkeypatch):
+    config, *_ = trained
+    monkeypatch.setattr(UNetTask, "load", pytest.fail)
+    with pytest.raises(InputError, match="There is a run in .*--resume"):
+        train(config)
+    other = dataclasses.replace(config, resume=True, filters=3)
+    with pytest.raises(InputError, match="--filters: 2 before, 3 now"):
+        train(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 1}, "Received: --seed 1 instead of 0$"),
+        (
+            {"loss": "ce", "batch_size": 4},
+            "--loss ce instead of dice, --batch-size 4",
+        ),
+        ({"data": 1}, "Received: other data$"),
+        ({"runs_dir": "there", "images": Path("of it")}, None),
+    ],
+)
+def test_worker_with_other_options_or_data_is_refused(change, said, tiny, monkeypatch):
+    chief = SimpleNamespace(config=tiny, split={"train": ["cat"]})
+    sent = []
+
+    def from_chief(own, strategy):
+        sent.append(own)
+        return sent[0]
+
+    monkeypatch.setattr(training.cluster, "from_chief", from_chief)
+    training._check_same_for_all(chief, None)
+    split = {"train": ["dog"]} if change.pop("data", None) else chief.split
+    config = SimpleNamespace(**vars(tiny) | change)
+    monkeypatch.setattr(training, "to_dict", lambda config: {**vars(config)})
+    worker = SimpleNamespace(config=config, split=split)
+    if said is None:
+        training._check_same_for_all(worker, None)
+    else:
+        with pytest.raises(InputError, match=said):
+            training._check_same_for_all(worker, None)
 
 
 @pytest.mark.parametrize(("done", "advice"), [(9, "--epochs"), (4, "--patience")])

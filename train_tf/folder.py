@@ -5,6 +5,8 @@ import filelock
 from train_tf.errors import InputError
 from train_tf.files import read_json, remove_leftovers, write_json
 
+CONFIG = "config.json"
+
 
 def take(folder, options, resume, free_to_change, what="run"):
     """Take a folder for this process, a new one or one to go on with.
@@ -23,11 +25,7 @@ def take(folder, options, resume, free_to_change, what="run"):
         InputError: if the folder is there and shall not be resumed, has other options,
             or is another process's.
     """
-    if folder.exists() and not resume:
-        raise InputError(
-            f"There is a {what} in {folder}. Go on with it by --resume, or give the "
-            "new one a --name of its own."
-        )
+    _check_free(folder, resume, what)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", blocking=False)
     try:
@@ -38,18 +36,62 @@ def take(folder, options, resume, free_to_change, what="run"):
             "give the new one a --name of its own."
         ) from error
     try:
-        file = folder / "config.json"
-        if file.exists():
-            _check_same(folder, read_json(file), options, free_to_change, what)
+        _check_same(folder, options, free_to_change, what)
         remove_leftovers(folder)
-        write_json(file, options)
+        write_json(folder / CONFIG, options)
     except BaseException:
         lock.release()
         raise
     return lock
 
 
-def _check_same(folder, saved, options, free_to_change, what):
+def look_over(folder, options, resume, free_to_change, what="run"):
+    """Refuse early what `take` will refuse, before long work that leads to it.
+
+    Args:
+        folder, options, resume, free_to_change, what: as for `take`.
+
+    Raises:
+        InputError: as `take`.
+    """
+    _check_free(folder, resume, what)
+    _check_same(folder, options, free_to_change, what)
+
+
+def keep(file, content, what="run"):
+    """Write down in a folder what must be the same whenever it is gone on with.
+
+    Args:
+        file: JSON, in the folder.
+        content: a dict.
+        what: what is in the folder, for the message.
+
+    Raises:
+        InputError: if another content was written there before.
+    """
+    kept = read_json(file) if file.exists() else content
+    if kept != content:
+        names = [x for x in content if kept.get(x) != content[x]]
+        raise InputError(
+            f"The {what} was started with other data than now: its {', '.join(names)} "
+            f"were those in {file}. Bring them back, or give the new {what} a --name "
+            "of its own."
+        )
+    write_json(file, content)
+
+
+def _check_free(folder, resume, what):
+    if folder.exists() and not resume:
+        raise InputError(
+            f"There is a {what} in {folder}. Go on with it by --resume, or give the "
+            "new one a --name of its own."
+        )
+
+
+def _check_same(folder, options, free_to_change, what):
+    if not (folder / CONFIG).exists():
+        return
+    saved = read_json(folder / CONFIG)
     differing = [
         f"  --{name.replace('_', '-')}: {saved.get(name)} before, {value} now"
         for name, value in options.items()

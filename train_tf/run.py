@@ -22,10 +22,13 @@ from train_tf.command_line import to_dict
 from train_tf.config import WHERE_AND_HOW
 from train_tf.errors import InputError, Terminated
 from train_tf.files import FULL, as_csv, read_json, write_json, write_text
-from train_tf.folder import take
+from train_tf.folder import keep, take
 
 # What may differ between a run and its resumption.
 FREE_TO_CHANGE = WHERE_AND_HOW | {"epochs", "patience"}
+
+# What a report has at the least.
+TOLD = {"epochs", "best_epoch", "minutes", "test", "images", "saved_model"}
 
 
 class Run:
@@ -77,14 +80,14 @@ class Run:
             raise
 
     def _results_of(self, history):
-        """The report that goes with a history; None if it is of another, is broken, or
-        its SavedModel is gone."""
+        """The report that goes with a history; None if it is of another, is broken or
+        lacks something, or its SavedModel is gone."""
         try:
             results = read_json(self.folder / "results.json")
         except (FileNotFoundError, InputError):
             return None
-        exported = Path(results.get("saved_model", self.folder)).is_dir()
-        return results if results.get("epochs") == len(history) and exported else None
+        told = results.keys() >= TOLD and results["epochs"] == len(history)
+        return results if told and Path(str(results["saved_model"])).is_dir() else None
 
     def __enter__(self):
         return self
@@ -137,18 +140,8 @@ class Run:
         Raises:
             InputError: if the run was started with another content.
         """
-        file = self.folder / name
-        if not self.is_chief:
-            return
-        kept = read_json(file) if file.exists() else content
-        if kept != content:
-            names = [x for x in content if kept.get(x) != content[x]]
-            raise InputError(
-                f"The run was started with other data than now: its {', '.join(names)} "
-                f"were those in {file}. Bring them back, or give the new run a --name "
-                "of its own."
-            )
-        write_json(file, content)
+        if self.is_chief:
+            keep(self.folder / name, content)
 
     def save(self, model, figures, seconds):
         """Keep the epoch that has just ended: weights, optimizer, history.
@@ -171,9 +164,9 @@ class Run:
         self.history, self.seconds, self._kept = history, of_epochs, kept
 
     def write_results(self, results):
-        """Keep the report of the run, a dict for JSON."""
-        write_json(self.folder / "results.json", results)
-        self.results = results
+        """Keep the report of the run, a dict for JSON; NaN becomes None there."""
+        self.results = _without_nan(results)
+        write_json(self.folder / "results.json", self.results)
 
     def load_last(self, model):
         """Put the weights and the optimizer of the last saved epoch into a model."""
@@ -305,3 +298,11 @@ class _StopIfNotFinite(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
+
+
+def _without_nan(content):
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content

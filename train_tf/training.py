@@ -1,19 +1,24 @@
 """A training from its config to its SavedModel, whatever the model."""
 
 import abc
+import json
 import statistics
 import time
+from pathlib import Path
 
 import keras
 
 from train_tf import cluster, devices, replicas
 from train_tf.callbacks import Progress, TensorBoard
 from train_tf.command_line import to_dict
+from train_tf.config import WHERE_AND_HOW
 from train_tf.cost import multiplications
+from train_tf.errors import InputError
 from train_tf.files import read_json
+from train_tf.folder import look_over
 from train_tf.pipeline import steps_of
 from train_tf.report import draw_curves, provenance
-from train_tf.run import Run, fit
+from train_tf.run import FREE_TO_CHANGE, Run, fit
 
 KEPT_PRECISION = "precision.json"
 
@@ -117,6 +122,9 @@ def train(config, task_class):
     """
     started = time.monotonic()
     strategy = devices.set_up(_precision(config), config.seed, config.strategy)
+    if cluster.is_chief(strategy):  # before the data are read
+        folder, resume = config.run_folder, config.resume
+        look_over(folder, to_dict(config), resume, FREE_TO_CHANGE)
     with cluster.watched(strategy):
         task, model = _prepare(task_class(config), strategy)
         with Run(config, task.monitor, task.mode, strategy) as run:
@@ -151,9 +159,15 @@ def best_figure(config, task_class, like=None):
 def _precision(config):
     """As asked; where that leaves it open, as the run that is resumed began."""
     file = config.run_folder / KEPT_PRECISION
-    if config.precision == "auto" and config.resume and file.exists():
-        return read_json(file)["precision"]
-    return config.precision
+    if config.precision != "auto" or not config.resume or not file.exists():
+        return config.precision
+    kept = read_json(file).get("precision")
+    if kept not in devices.PRECISIONS:
+        raise InputError(
+            f"Expected a precision of {', '.join(devices.PRECISIONS)} in {file}. "
+            f"Received: {kept}"
+        )
+    return kept
 
 
 def _used_precision():
@@ -167,12 +181,40 @@ def _keep(run, task):
 
 def _prepare(task, strategy):
     """The task and its model, when all that can be checked before was checked."""
+    _check_same_for_all(task, strategy)
     sharing, batch_size = strategy.num_replicas_in_sync, task.config.batch_size
     replicas.check_enough(task.counts, batch_size, sharing)
     with strategy.scope():
         model = task.build()
     devices.check_memory(task.networks(model), -(-batch_size // sharing))
     return task, model
+
+
+def _check_same_for_all(task, strategy):
+    """Refuse to train as a worker that has other options or data than the chief."""
+    config = task.config
+    options = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in to_dict(config).items()
+        # Each worker may have its own folders.
+        if name not in WHERE_AND_HOW and not isinstance(getattr(config, name), Path)
+    }
+    text = json.dumps({"options": options, "data": task.split})
+    own = json.loads(text)
+    of_chief = json.loads(cluster.from_chief(text.encode(), strategy))
+    theirs, ours = of_chief["options"], own["options"]
+    differing = [
+        f"{name} {value} instead of {theirs.get(name)}"
+        for name, value in ours.items()
+        if value != theirs.get(name)
+    ]
+    if own["data"] != of_chief["data"]:
+        differing.append("other data")
+    if differing:
+        raise InputError(
+            "Expected the options and the data that the first worker has. Received: "
+            f"{', '.join(differing)}"
+        )
 
 
 def _carry_out(task, model, run, started):
