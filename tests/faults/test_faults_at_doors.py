@@ -14,6 +14,7 @@ from PIL import Image
 from serve_tf.rest import to_request
 from serve_tf.server import Refused
 from train_tf.errors import InputError
+from train_tf.run import TOLD
 
 pytestmark = pytest.mark.slow
 TIMES = 100
@@ -119,12 +120,15 @@ def stopped_run(tmp_path):
         for loss in (2.0, 1.0):
             run.save(model, {"loss": loss, "val_loss": loss}, (1.0, 2.0))
         run.keep("split.json", {"train": 3})
+        run.keep("precision.json", {"precision": "bfloat16"})
+        run.write_results(dict.fromkeys(TOLD, 1) | {"epochs": 2, "saved_model": "."})
     return run.folder, model
 
 
 FILES = [
     "config.json",
     "split.json",
+    "precision.json",
     "results.json",
     "checkpoints/epoch-0002/state.json",
     "checkpoints/epoch-0002/model.weights.h5",
@@ -133,13 +137,14 @@ FILES = [
 
 @pytest.mark.parametrize("name", FILES)
 def test_run_folder(name, stopped_run, tmp_path, record, capsys):
+    from train_tf import devices, training
     from train_tf.run import Run
 
     folder, model = stopped_run
     kept = tmp_path / "kept"
     shutil.copytree(folder, kept)
     file = folder / name
-    content = file.read_bytes() if file.exists() else b'{"epochs": 2}'
+    content = file.read_bytes()
     if name.endswith("json"):
         contents = other_json(json.loads(content))
     else:
@@ -153,9 +158,11 @@ def test_run_folder(name, stopped_run, tmp_path, record, capsys):
         file.write_bytes(content)
         try:
             config = BareConfig(folder, resume=True)
+            assert training._precision(config) in devices.PRECISIONS
             with Run(config, "val_loss", "min") as run:
                 run.keep("split.json", {"train": 3})
                 assert run.epochs_done in (1, 2)
+                assert run.results is None or run.results.keys() >= TOLD
                 run.load_last(model)
                 run.load_best(model)
         except InputError as error:
@@ -163,7 +170,10 @@ def test_run_folder(name, stopped_run, tmp_path, record, capsys):
         assert (folder / "checkpoints/epoch-0001/model.weights.h5").exists()
 
     spoil()
-    record(f"{name} of a run broken", TIMES, "nothing: named, or the one before taken")
+    lost = "named, or the one before taken"
+    if name == "results.json":
+        lost = "written again, if something that is told is missing"
+    record(f"{name} of a run broken", TIMES, f"nothing: {lost}")
 
 
 BODY = {
@@ -191,4 +201,5 @@ def test_request(record):
             assert inputs.keys() == SIGNATURES[name]["inputs"].keys()
 
     spoil()
-    record("a request to a SavedModel broken", TIMES, "nothing: refused by a sentence")
+    what = "a request's JSON broken, by our reading of TensorFlow Serving's rules"
+    record(what, TIMES, "nothing: refused by a sentence")

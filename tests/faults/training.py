@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--filters=2", "--depth=2", "--image-size=32", "--epochs=4", "--name=small"]
+SMALL += [f"--data-dir={ROOT / 'datasets'}"]
 
 
 class Training:
@@ -24,11 +25,12 @@ class Training:
         )
 
     def wait_for(self, condition, seconds=300):
-        """Until `condition()` holds, or the training has ended."""
+        """Until `condition()` holds; the training shall be going on then."""
         deadline = time.monotonic() + seconds
         while not condition() and self.process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
+        assert self.process.poll() is None
 
     def end(self, seconds=300):
         """Exit status, standard output and standard error, when it has ended."""
