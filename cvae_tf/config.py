@@ -40,7 +40,8 @@ class CVAEOptions:
 
     likelihood: Literal["gaussian", "bernoulli", "discretized_logistic"] = "gaussian"
     """How far an image is from what the decoder says: one scale for all pixels, a coin
-    for each pixel, or a probability of each of its 256 values."""
+    for each pixel (of which bits/dim are no code length of 8-bit pixels), or a
+    probability of each of its 256 values."""
 
     decoder_label: bool = True
     """Whether the decoder sees the label; without it, a wrong label cannot show."""

@@ -19,10 +19,10 @@ def test_allowed_values_are_the_names_there_are():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_compact_has_at_most_three_million_weights(shape):
+def test_compact_has_under_two_million_weights(shape):
     networks = compact(shape, 10)
     parts = [networks.encoder, networks.decoder, *sum(networks.details, ())]
-    assert sum(part.count_params() for part in parts) < 3_000_000
+    assert sum(part.count_params() for part in parts) < 2_000_000
 
 
 def test_resnet18_has_the_weights_of_its_model():

@@ -145,7 +145,7 @@ def test_broken_folder_ends_training_at_once_with_every_name(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_data_folder_without_data_is_named_in_seconds(tmp_path):
+def test_data_folder_without_data_is_named(tmp_path):
     answer = run(tmp_path, "train_unet.py", "--data-dir", tmp_path / "empty", *TINY)
     assert answer.returncode == 2
     assert str(tmp_path / "empty" / "oxford_iiit_pet") in answer.stderr

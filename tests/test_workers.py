@@ -8,14 +8,11 @@ from conftest import ROOT, made_once
 from train_on_workers import EPOCHS
 from weights import assert_same_weights
 
+from unet_tf import compare_table
+
 pytestmark = pytest.mark.slow
 
-PAIRS = [
-    "maxpool-transpose-bce",
-    "maxpool-transpose-dice",
-    "strided-transpose-bce",
-    "strided-upsample-dice",
-]
+PAIRS = ["-".join(parts) for parts in compare_table.PAIRS]
 
 
 def train(factory, data_dir, workers, *cases):

@@ -14,6 +14,7 @@ import numpy as np
 
 from cvae_tf.config import CVAEConfig
 from train_tf import command_line
+from unet_tf.compare_table import PAIRS
 from unet_tf.config import UNetConfig
 
 EPOCHS = 2
@@ -27,18 +28,12 @@ def configs(folder, data_dir):
     cvae = CVAEConfig(
         latents=3, detail_latents=1, batch_size=38, data_dir=data_dir, **small
     )
-    blocks = [
-        ("maxpool", "transpose", "bce"),
-        ("maxpool", "transpose", "dice"),
-        ("strided", "transpose", "bce"),
-        ("strided", "upsample", "dice"),
-    ]
     return {
         **{
             f"{down}-{up}-{loss}": dataclasses.replace(
                 unet, down=down, up=up, loss=loss, name=f"{down}-{up}-{loss}"
             )
-            for down, up, loss in blocks
+            for down, up, loss in PAIRS
         },
         "cvae": dataclasses.replace(cvae, name="cvae"),
     }

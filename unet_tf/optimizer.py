@@ -12,7 +12,8 @@ from train_tf.optimizers import adam_update
 class Muon(keras.optimizers.Muon):
     """Keras's Muon, which is for matrices, with convolution kernels taken as such.
 
-    The momentum of a kernel, laid out as a matrix with a column for each filter, is
+    The momentum of a kernel, laid out as a matrix with a column for each filter (of a
+    transpose convolution, whose kernel Keras keeps so, for each input channel), is
     replaced by the nearest orthogonal matrix before each step, so that no few strong
     directions drown the others (Jordan et al. 2024, "Muon: An optimizer for hidden
     layers in neural networks"). The last layer, biases and norms are left to AdamW.
