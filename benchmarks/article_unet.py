@@ -131,8 +131,7 @@ def main(config):
     write_json(
         config.out,
         {
-            "config": command_line.to_dict(config),
-            **provenance(),
+            **provenance(config),
             "images": photographs.counts,
             "parameters": model.count_params(),
             "minutes": round(minutes, 2),

@@ -83,7 +83,7 @@ def main(config):
                 work = 3 * about[name]["multiplications"] * rate
                 rows[-1]["share_of_most"] = round(work / peaks[precision], 3)
             print(_line(rows[-1]), flush=True)
-    about = {**provenance("torch"), "multiplications_per_second": peaks}
+    about = {**provenance(config, "torch"), "multiplications_per_second": peaks}
     write_json(config.out, {**about, "rows": rows})
 
 

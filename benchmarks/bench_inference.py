@@ -74,7 +74,7 @@ def main(config):
                 )
                 print(_line(rows[-1]), flush=True)
     peers = ("onnxruntime", "ai-edge-litert", "openvino", "nncf")
-    write_json(config.out, {**provenance(*peers), "rows": rows})
+    write_json(config.out, {**provenance(config, *peers), "rows": rows})
 
 
 def _export_for_all(folder):

@@ -55,7 +55,7 @@ def main(config):
         }
         rows.append(row)
         print(_line(row), flush=True)
-    write_json(config.out, {**provenance(), "rows": rows})
+    write_json(config.out, {**provenance(config), "rows": rows})
 
 
 def _milliseconds(row, batches=1):

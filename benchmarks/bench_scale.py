@@ -56,7 +56,11 @@ def main(config):
             print(rows[-1], flush=True)
         sweeps[swept] = {"rows": rows, **_steepness(rows)}
         print({k: x for k, x in sweeps[swept].items() if k != "rows"}, flush=True)
-    about = {**provenance(), "usual": usual, "mebibytes_without_model": round(floor)}
+    about = {
+        **provenance(config),
+        "usual": usual,
+        "mebibytes_without_model": round(floor),
+    }
     write_json(config.out, {**about, "sweeps": sweeps})
 
 

@@ -109,7 +109,7 @@ def main(config):
                 }
             )
             print(_line(rows[-1]), flush=True)
-    about = {**provenance("torch"), "multiplications_per_second": peaks}
+    about = {**provenance(config, "torch"), "multiplications_per_second": peaks}
     write_json(config.out, {**about, "batch_size": config.batch_size, "rows": rows})
 
 

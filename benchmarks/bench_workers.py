@@ -62,7 +62,7 @@ def main(config):
     projected = projection(rows, config.batch_size)
     for row in projected:
         print("{workers} workers, {gigabits} Gbit/s: {efficiency:.0%}".format(**row))
-    about = {**provenance(), "batch_size": config.batch_size}
+    about = {**provenance(config), "batch_size": config.batch_size}
     write_json(config.out, {**about, "measured": rows, "projected": projected})
 
 

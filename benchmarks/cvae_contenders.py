@@ -179,12 +179,20 @@ def reach(name, task):
 
 
 def _reach_ours(name, task):
+    """As train_cvae.py trains, by its first epochs."""
+    from train_tf import command_line
+
+    command_line.start_tensorflow()
     from cvae_tf import data
+    from cvae_tf.config import CVAEConfig
+    from cvae_tf.training import CVAETask
+    from train_tf import devices
     from train_tf.pipeline import ALONE
 
-    model, config, _ = _ours(name, task)
-    images = data.load_images(task["dataset"])
-    batches = iter(data.training_batches(images, config, range(100), ALONE))
+    devices.set_up(task["precision"], 0, "one")
+    training = CVAETask(CVAEConfig(dataset=task["dataset"]))
+    model, images = training.build(), training.data
+    batches = iter(training.training_batches(range(training.config.epochs), ALONE))
     held_out = data.Part(*(array[:LOOKS] for array in images.validation))
     validation = data.evaluation_batches(held_out, 100)
     model.make_train_function()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from train_tf import command_line
+from train_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,13 @@ class LinearConfig:
 
 def main(config):
     import numpy as np
-    from sklearn.decomposition import PCA
+
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError as error:
+        raise InputError(
+            f"{error}: pip install -r benchmarks/requirements.txt"
+        ) from error
 
     from cvae_tf.data import load_images, scaled
     from cvae_tf.likelihoods import bits_per_dimension
@@ -50,8 +57,14 @@ def main(config):
     train = np.concatenate([train, validation])
     figures = {}
     for components in config.components:
-        pca = PCA(components, svd_solver="covariance_eigh").fit(train)
-        nats = -float(pca.score(test))
+        try:
+            pca = PCA(components, svd_solver="covariance_eigh").fit(train)
+            nats = -float(pca.score(test))
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise InputError(
+                f"Expected --components from 1 to {train.shape[1]}, and less where the "
+                f"margins are always black. Received: {components}. {error}"
+            ) from error
         bits = bits_per_dimension(nats, images.image_shape, True)
         full = components == train.shape[1]
         figures[str(components)] = {
@@ -61,7 +74,7 @@ def main(config):
         }
         print(f"{components:5} latents: -ELBO {nats:.1f} nats, {bits:.3f} bits/dim")
     out = config.out or Path(f"results/linear_{config.dataset}.json")
-    about = {**provenance(), "images": images.counts}
+    about = {**provenance(config), "images": images.counts}
     write_json(out, {**about, "negative log-likelihood, by latents": figures})
 
 

@@ -53,8 +53,8 @@ def main(config):
         f"its design, {'in' if theirs['reached'] else 'not in'} "
         f"{theirs['seconds']:.0f} s"
     )
-    told = {"dataset": config.dataset, "precision": precision}
-    write_json(out, {**provenance("torch"), **told, OURS: ours, THEIRS: theirs})
+    told = {"precision": precision}
+    write_json(out, {**provenance(config, "torch"), **told, OURS: ours, THEIRS: theirs})
 
 
 def _reach(name, dataset, precision, patience):
@@ -66,7 +66,9 @@ def _reach(name, dataset, precision, patience):
         "patience": patience,
     }
     command = [sys.executable, str(PROGRAM), "reach", name, json.dumps(task)]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if answer.returncode:
+        raise InputError(f"{name} ended without an answer; what it said is above.")
     return json.loads(answer.stdout.splitlines()[-1])
 
 

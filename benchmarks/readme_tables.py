@@ -146,13 +146,15 @@ def _vaes(results):
         yield _row(seed, f"{epochs}", "20.1M", 256, f"{nats:.0f}", *[""] * 4)
         linear = _read(results, f"linear_{dataset}")
         for latents, row in linear["negative log-likelihood, by latents"].items():
-            form = "Gaussian of full covariance" if row.get("full") else "linear VAE"
+            form = "Gaussian of full covariance" if row["full"] else "linear VAE"
             title = f"{dataset}, {form}, no network"
             nats = f"{row['negative_elbo']:.0f}"
             yield _row(title, "", "", latents, nats, *[""] * 4)
 
 
 def _vae(one):
+    from cvae_tf.compare import latents_of
+
     test, scores = one["test"], one["scores"]
     elbo = f"{test['negative_elbo']:.0f}"
     if one["config"]["likelihood"] == "discretized_logistic":
@@ -161,7 +163,7 @@ def _vae(one):
         f"{one['config']['dataset']}, {one['title']}",
         f"{one['epochs']}, {one['minutes']:.0f}",
         f"{one['parameters'] / 1e6:.2f}M",
-        one.get("latents", ""),  # earlier results do not say
+        latents_of(one),
         elbo,
         f"{scores['obedience']:.2%}",
         f"{min(scores['style'].values()):.2f}",
@@ -230,7 +232,11 @@ def _speed_of_vaes(results):
     speeds = {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
     races = {dataset: _read(results, f"race_cvae_{dataset}") for dataset in SEED}
     contenders = ("ours compact", "ours resnet18", *PEERS)
-    ends = ("seconds to the seed's -ELBO", "torch eager's in ten times as long")
+    patience = {f"{race['config']['patience']:g}" for race in races.values()}
+    ends = (
+        "seconds to the seed's -ELBO",
+        f"torch eager's in {' and '.join(sorted(patience))} times as long",
+    )
     yield from _head("images, precision", *contenders, *ends)
     for dataset, precision in dict.fromkeys(speed[:2] for speed in speeds):
         cells = (f"{speeds[dataset, precision, name]:.0f}" for name in contenders)

@@ -39,7 +39,7 @@ def main(config):
         print(
             f"{dataset}: {len(curve)} epochs, -ELBO {curve[0]:.1f} to {curve[-1]:.1f}"
         )
-    about = {**provenance(), "batches an epoch": LOGGED}
+    about = {**provenance(config), "batches an epoch": LOGGED}
     write_json(config.out, {**about, "negative_elbo": curves})
 
 
@@ -58,6 +58,11 @@ def means(logs, dataset):
         str(files[0]), size_guidance={event_accumulator.SCALARS: 0}
     ).Reload()
     values = [event.value for event in events.Scalars("elbo")]
+    if not values or len(values) % LOGGED[dataset]:
+        raise InputError(
+            f"Expected {LOGGED[dataset]} values an epoch in {files[0]}. Found "
+            f"{len(values)}: it is cut short."
+        )
     return np.reshape(values, (-1, LOGGED[dataset])).mean(1).round(1).tolist()
 
 

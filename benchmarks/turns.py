@@ -12,6 +12,8 @@ import time
 
 import numpy as np
 
+from train_tf.errors import InputError
+
 
 class Contender:
     """A program that does a piece of work whenever it is told to.
@@ -45,7 +47,10 @@ class Contender:
         for line in self._process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise RuntimeError(f"{' '.join(self._process.args)} ended without an answer")
+        raise InputError(
+            f"{' '.join(self._process.args)} ended without an answer; what it said is "
+            "above."
+        )
 
 
 def serve(work, **about):

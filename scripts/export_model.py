@@ -44,7 +44,7 @@ def main(config):
         config.model, config.format, config.quantize, out, config.images
     )
     print(f"\n{as_table(rows)}\n\nExports: {out}")
-    about = {**provenance(), "runtimes": rows}
+    about = {**provenance(config), "runtimes": rows}
     write_json(out / f"comparison_{config.quantize}.json", about)
     return 1 if any("refused" in row for row in rows.values()) else 0
 

@@ -29,6 +29,7 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
         "images": {"train": 57_000, "validation": 3_000, "test": 10_000},
         "parameters": 1_390_000,
         "latents": 992,
+        "rate_of_latents": [[0.1] * 12, [0.2] * 4, [0.3] * 4],
         "epochs": 8,
         "minutes": 28.4,
         "test": TEST,
@@ -38,7 +39,7 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
     assert "Of 10,000 test images; " in text
     assert "reads 99.6% of the real" in text
     assert (
-        "| compact | 1.39M | 992 | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | "
+        "| compact | 1.39M | 12 + 980 | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | "
         "99.80% | 0.10% | width 0.80 | 0.96 | 50.0% |"
     ) in text
     assert (

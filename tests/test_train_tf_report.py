@@ -5,6 +5,7 @@ import subprocess
 from importlib.metadata import version
 
 import numpy as np
+from conftest import BareConfig
 from PIL import Image
 
 from train_tf import report
@@ -75,11 +76,15 @@ def test_chance_explains_nothing():
 def test_provenance_names_no_folder_of_this_machine(monkeypatch):
     script = PROJECT / "scripts" / "train_unet.py"
     monkeypatch.setattr("sys.argv", [str(script), "--epochs", "3"])
-    assert provenance()["command"] == "python scripts/train_unet.py --epochs 3"
+    assert (
+        provenance(BareConfig(PROJECT))["command"]
+        == "python scripts/train_unet.py --epochs 3"
+    )
 
 
 def test_provenance_names_command_versions_and_processor():
-    told = provenance("pillow")
+    told = provenance(BareConfig(PROJECT, epochs=4), "pillow")
+    assert told["config"]["epochs"] == 4
     assert told["command"].startswith("python ")
     assert told["versions"]["pillow"] == version("pillow")
     assert told["instructions"] == sorted(told["instructions"])
@@ -92,7 +97,7 @@ def test_provenance_names_the_commit_and_whether_code_was_changed(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(report, "PROJECT", tmp_path)
-    assert provenance()["commit"] is None
+    assert provenance(BareConfig(PROJECT))["commit"] is None
     (tmp_path / "results").mkdir()
     for file in ("code.py", "results/figures.json"):
         (tmp_path / file).write_text("1")
@@ -100,7 +105,7 @@ def test_provenance_names_the_commit_and_whether_code_was_changed(
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
         subprocess.run([*git, *command], check=True)
     (tmp_path / "results" / "figures.json").write_text("2")
-    commit = provenance()["commit"]
+    commit = provenance(BareConfig(PROJECT))["commit"]
     assert re.fullmatch("[0-9a-f]{12}", commit)
     (tmp_path / "code.py").write_text("2")
-    assert provenance()["commit"] == f"{commit}-dirty"
+    assert provenance(BareConfig(PROJECT))["commit"] == f"{commit}-dirty"

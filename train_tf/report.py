@@ -13,6 +13,7 @@ import psutil
 from matplotlib import pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from train_tf.command_line import to_dict
 from train_tf.devices import instructions
 from train_tf.files import written_beside
 
@@ -159,10 +160,11 @@ def share_explained(groups, figures):
     return max(0.0, 1 - (rest**2).sum() / freedom / np.var(figures, ddof=1))
 
 
-def provenance(*peers):
-    """The command, commit, versions, processor and minutes that a result comes from.
+def provenance(config, *peers):
+    """The options, command, commit, versions, processor and minutes of a result.
 
     Args:
+        config: a dataclass of options.
         peers: further packages whose versions count.
     """
     packages = ("tensorflow", "keras", "numpy", *peers)
@@ -170,6 +172,7 @@ def provenance(*peers):
     if script.is_relative_to(PROJECT):
         script = script.relative_to(PROJECT)
     return {
+        "config": to_dict(config),
         "command": shlex.join(["python", str(script), *sys.argv[1:]]),
         "versions": {
             "python": platform.python_version(),

@@ -255,8 +255,7 @@ def _report(task, model, run, started):
     draw_curves(run.folder / "curves.png", run.history, task.curves, run.best_epoch)
     best = run.history[run.best_epoch - 1]
     return {
-        "config": to_dict(task.config),
-        **provenance(),
+        **provenance(task.config),
         "precision": _used_precision(),
         "images": task.counts,
         "parameters": task.parameters_of(model),
