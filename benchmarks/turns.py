@@ -103,6 +103,8 @@ def compare(contenders, rounds, times):
         Name to a dict: "seconds", the median; and of the ratios to the first in the
         same round, more being slower, "ratio", "least" and "most".
     """
+    if rounds < 1 or times < 1:
+        raise InputError(f"Expected a turn or more. Received: {rounds} of {times} each")
     for contender in contenders.values():
         contender.turn(times)  # the first turn finds caches cold
     seconds = {name: [] for name in contenders}
