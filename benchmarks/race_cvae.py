@@ -36,11 +36,11 @@ class RaceCVAEConfig:
 
 def main(config):
     """Let one train after the other."""
-    from train_tf.devices import resolve
+    from train_tf.devices import resolve_precision
     from train_tf.files import write_json
     from train_tf.report import provenance
 
-    precision = resolve("auto")
+    precision = resolve_precision("auto")
     out = config.out or Path(f"results/race_cvae_{config.dataset}.json")
     ours = _reach(OURS, config.dataset, precision, 3600)
     if not ours["reached"]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from train_tf.devices import resolve
+from train_tf.devices import resolve_precision
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json
 from unet_tf import compare, report
@@ -22,7 +22,7 @@ def written(parts, seed, mean_iou, ious):
         "config": {"seed": seed, "name": name_of(parts, seed), "batch_size": 8},
         "command": "python scripts/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
-        "precision": resolve("auto"),
+        "precision": resolve_precision("auto"),
         "epochs": 2,
         "parameters": 1234,
         "multiplications": 5_600_000_000,

@@ -32,7 +32,9 @@ def set_up(precision, seed, strategy="auto"):
     strategy = cluster.choose(strategy)
     keras.utils.set_random_seed(seed)
     gpus = tf.config.list_physical_devices("GPU")
-    precision = cluster.from_chief(resolve(precision).encode(), strategy).decode()
+    precision = cluster.from_chief(
+        resolve_precision(precision).encode(), strategy
+    ).decode()
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
     device = f"{len(gpus)} GPU" if gpus else f"{threads()} CPU threads"
@@ -42,7 +44,7 @@ def set_up(precision, seed, strategy="auto"):
     return strategy
 
 
-def resolve(precision):
+def resolve_precision(precision):
     """The precision that "auto" stands for on this processor; another as it is."""
     if precision != "auto":
         return precision

@@ -9,7 +9,7 @@ from train_tf.cluster import check_alone
 from train_tf.command_line import to_dict
 from train_tf.config import WHERE_AND_HOW
 from train_tf.datasets import BUNDLED
-from train_tf.devices import resolve
+from train_tf.devices import resolve_precision
 from train_tf.errors import InputError
 from train_tf.export import saved_model_of
 from train_tf.files import read_json, write_json, write_text
@@ -80,7 +80,7 @@ def _check_goes_with_earlier(config, wanted):
             "config": to_dict(own),
             "epochs": own.epochs,
             "images": load_photographs(own).counts,
-            "precision": resolve(own.precision),
+            "precision": resolve_precision(own.precision),
         }
         _check_alike([earlier[0], told], config.out)
     for own in wanted:

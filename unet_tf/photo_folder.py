@@ -165,7 +165,7 @@ def _problems_of_ids(ids, known, classes, pairs):
     if classes is None and len(ids) > MANY:
         first = max(pairs, key=lambda pair: len(pair.ids))
         return [
-            f"the masks hold {len(ids)} different class ids, most of them "
+            f"the masks hold {len(ids)} different class ids, most of them in "
             f"{first.mask_file}: expected {MANY} or fewer, unless --classes says how "
             "many there are. Soft edges, as resizing makes them, hold every grey level."
         ]
