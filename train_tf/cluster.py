@@ -104,7 +104,14 @@ def from_chief(content, strategy):
             own if context.replica_id_in_sync_group == 0 else own[:0]
         )
     )
-    return strategy.gather(first, axis=0).numpy().astype("uint8").tobytes()[1:]
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # it is compiled for each length, which would be warned of
+    try:
+        gathered = strategy.gather(first, axis=0)
+    finally:
+        logger.setLevel(level)
+    return gathered.numpy().astype("uint8").tobytes()[1:]
 
 
 def own_share(items):
