@@ -40,11 +40,11 @@ class BenchCVAEConfig:
 
 def main(config):
     """Compare all that was asked for."""
+    from interleaved import Contender, compare
     from machine import peaks_of
-    from turns import Contender, compare
 
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     peaks = peaks_of(config.precision)
     rows = []
@@ -80,10 +80,10 @@ def main(config):
                 }
             )
             if name == "ours resnet18":
-                work = 3 * about[name]["multiplications"] * rate
+                work = 3 * about[name]["macs"] * rate
                 rows[-1]["share_of_most"] = round(work / peaks[precision], 3)
             print(_line(rows[-1]), flush=True)
-    about = {**provenance(config, "torch"), "multiplications_per_second": peaks}
+    about = {**provenance(config, "torch"), "macs_per_second": peaks}
     write_json(config.out, {**about, "rows": rows})
 
 

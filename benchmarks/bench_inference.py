@@ -36,10 +36,10 @@ class BenchInferenceConfig:
 def main(config):
     """Export for all runtimes, and compare."""
     command_line.start_tensorflow()
-    from turns import Contender, compare
+    from interleaved import Contender, compare
 
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def _serve(runtime, file, batch_size):
     """Answer the same request as often as is asked for."""
     command_line.start_tensorflow()
     import numpy as np
-    from turns import serve
+    from interleaved import serve
 
     image = np.random.default_rng(0).random((batch_size, 128, 128, 3), "float32")
     if runtime == "keras":

@@ -30,10 +30,10 @@ class BenchInputConfig:
 
 def main(config):
     """Compare all that was asked for."""
-    from turns import Contender, compare
+    from interleaved import Contender, compare
 
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     rows = []
     for task in config.task:
@@ -72,10 +72,10 @@ def _line(row):
 
 def _serve(name, task):
     command_line.start_tensorflow()
-    from turns import serve
+    from interleaved import serve
 
     from train_tf import devices
-    from train_tf.pipeline import ALONE
+    from train_tf.data.pipeline import ALONE
 
     if task == "unet":
         from unet_tf.config import UNetConfig

@@ -39,7 +39,7 @@ class BenchScaleConfig:
 def main(config):
     """Measure all that was asked for, each in a process of its own."""
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     usual = {"image_size": SIZE, "filters": FILTERS, "batch_size": BATCH}
     floor = _measure("nothing", {}, 1)["mebibytes"]
@@ -112,7 +112,7 @@ def _step(image_size, filters, batch_size, steps):
     import tensorflow as tf
 
     from train_tf import devices
-    from train_tf.cost import multiplications
+    from train_tf.macs import macs
     from unet_tf.config import UNetConfig
     from unet_tf.training import build, compile_model
 
@@ -130,7 +130,7 @@ def _step(image_size, filters, batch_size, steps):
     )  # of one image
     return {
         "seconds": _median_seconds(lambda: model.train_function(batches), steps),
-        "work": 3 * batch_size * multiplications(model),
+        "work": 3 * batch_size * macs(model),
         # A copy of all features, and of all weights three: gradient and momentum.
         "bytes": int(4 * (batch_size * features + 3 * model.count_params())),
     }
@@ -148,7 +148,7 @@ def _input(photographs, steps):
     masks = np.zeros((photographs, SIZE, SIZE, 1), "uint8")
     names = np.arange(photographs).astype(str)
     part = data.Part(photos, masks, names)
-    parts = data.Photographs(part, part, part, ("a", "b"), ((0, 0, 0),) * 2)
+    parts = data.SegmentationData(part, part, part, ("a", "b"), ((0, 0, 0),) * 2)
     start = time.perf_counter()
     batches = iter(data.training_batches(parts, UNetConfig(), range(1000)))
     next(batches)

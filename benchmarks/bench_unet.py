@@ -57,11 +57,11 @@ class BenchUNetConfig:
 
 def main(config):
     """Compare all that was asked for."""
+    from interleaved import Contender, compare
     from machine import peaks_of
-    from turns import Contender, compare
 
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     peaks = peaks_of(config.precision)
     for precision, peak in peaks.items():
@@ -85,8 +85,7 @@ def main(config):
             }
             measured = compare(contenders, config.rounds, config.steps)
         work = {
-            name: contender.about.get("multiplications")
-            or contenders["ours"].about["multiplications"]
+            name: contender.about.get("macs") or contenders["ours"].about["macs"]
             for name, contender in contenders.items()
         }
         for contender in contenders.values():
@@ -109,7 +108,7 @@ def main(config):
                 }
             )
             print(_line(rows[-1]), flush=True)
-    about = {**provenance(config, "torch"), "multiplications_per_second": peaks}
+    about = {**provenance(config, "torch"), "macs_per_second": peaks}
     write_json(config.out, {**about, "batch_size": config.batch_size, "rows": rows})
 
 

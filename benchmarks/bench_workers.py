@@ -49,7 +49,7 @@ class BenchWorkersConfig:
 
 def main(config):
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     measured = {count: [] for count in config.workers}
     for _ in range(config.rounds):
@@ -123,7 +123,8 @@ def _train(batch_size, steps, out):
     import keras
     import numpy as np
 
-    from train_tf import cluster, devices, replicas
+    from train_tf import devices
+    from train_tf.distributed import cluster, replicas
     from unet_tf.config import UNetConfig
     from unet_tf.training import UNetTask
 

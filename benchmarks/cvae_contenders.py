@@ -14,10 +14,10 @@ def serve_ours(name, task):
     """Train on one repeated batch of noise."""
     import numpy as np
     import tensorflow as tf
-    from turns import serve, steps_of
+    from interleaved import serve, steps_of
 
     from cvae_tf.training import parameters_of
-    from train_tf.cost import multiplications
+    from train_tf.macs import macs
 
     model, config, shape = _ours(name, task)
     lot = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def serve_ours(name, task):
         train,
         batch_size=config.batch_size,
         parameters=parameters_of(model),
-        multiplications=sum(map(multiplications, networks)),
+        macs=sum(map(macs, networks)),
     )
 
 
@@ -45,7 +45,7 @@ def _ours(name, task):
     from cvae_tf.config import CVAEConfig
     from cvae_tf.training import CLIP, build
     from train_tf import devices
-    from train_tf.optimizers import Adam
+    from train_tf.optimizers import FusedAdam
 
     devices.set_up(task["precision"], 0, "one")
     settings = {"dataset": task["dataset"]}
@@ -54,7 +54,7 @@ def _ours(name, task):
     config = CVAEConfig(**settings)
     shape = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}[task["dataset"]]
     model = build(config, shape, 10, warm_up=100)
-    model.compile(Adam(config.learning_rate, global_clipnorm=CLIP))
+    model.compile(FusedAdam(config.learning_rate, global_clipnorm=CLIP))
     return model, config, shape
 
 
@@ -75,10 +75,10 @@ def _keep(model, images, labels, file):
 
 
 def serve_torch(name, task):
-    """The seed's design, trained on one repeated batch of noise."""
+    """The reference notebook's design, trained on one repeated batch of noise."""
     import torch
+    from interleaved import serve
     from torch_cvae import SeedVAE
-    from turns import serve
 
     torch.manual_seed(0)
     shape = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}[task["dataset"]]
@@ -187,7 +187,7 @@ def _reach_ours(name, task):
     from cvae_tf.config import CVAEConfig
     from cvae_tf.training import CVAETask
     from train_tf import devices
-    from train_tf.pipeline import ALONE
+    from train_tf.data.pipeline import ALONE
 
     devices.set_up(task["precision"], 0, "one")
     training = CVAETask(CVAEConfig(dataset=task["dataset"]))

@@ -38,7 +38,7 @@ def main(config):
     """Let one train after the other."""
     from train_tf.devices import resolve_precision
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     precision = resolve_precision("auto")
     out = config.out or Path(f"results/race_cvae_{config.dataset}.json")

@@ -1,4 +1,4 @@
-"""The seed's VAE in PyTorch, which `--network resnet18 --no-decoder-label` is after."""
+"""The reference notebook's VAE in PyTorch, which `--network resnet18 --no-decoder-label` is after."""
 
 import math
 
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
 
 
 class SeedVAE(nn.Module):
-    """The seed's: one learned log scale, and a KL by the latents that were drawn."""
+    """The reference notebook's: one learned log scale, and a KL by the latents that were drawn."""
 
     def __init__(self, image_shape):
         super().__init__()

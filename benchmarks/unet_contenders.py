@@ -14,10 +14,10 @@ def serve_keras(name, task):
     import numpy as np
     import tensorflow as tf
     from article_unet import build_article_unet
-    from turns import serve, steps_of
+    from interleaved import serve, steps_of
 
     from train_tf import devices
-    from train_tf.cost import multiplications
+    from train_tf.macs import macs
     from unet_tf.config import UNetConfig
     from unet_tf.losses import LOSSES
     from unet_tf.training import build, compile_model
@@ -47,14 +47,14 @@ def serve_keras(name, task):
 
     train = steps_of(model, batches)
 
-    serve(train, multiplications=multiplications(model))
+    serve(train, macs=macs(model))
 
 
 def serve_torch(name, task):
     import numpy as np
     import torch
+    from interleaved import serve
     from torch_unet import UNet, take_weights
-    from turns import serve
 
     torch.manual_seed(0)
     model = UNet(task["down"], task["up"], task["filters"]).to(

@@ -7,7 +7,7 @@ import importlib
 
 _PLACES = {
     "CVAE": "model",
-    "LadderCVAE": "ladder",
+    "LadderCVAE": "ladder.model",
     "LIKELIHOODS": "likelihoods",
     "Bernoulli": "likelihoods",
     "DiscretizedLogistic": "likelihoods",
@@ -17,7 +17,7 @@ _PLACES = {
     "resnet18": "networks",
     "CVAEConfig": "config",
     "train": "training",
-    "Relabeller": "wrong_label",
+    "Relabeller": "relabel",
 }
 __all__ = list(_PLACES)
 

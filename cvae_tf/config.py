@@ -3,26 +3,26 @@
 import dataclasses
 from typing import Literal
 
-from train_tf.config import Between, CompareOptions, RunConfig, SearchOptions
+from train_tf.config import Between, RunConfig, SearchOptions
 from train_tf.errors import InputError
 
 SUITED = {
     "mnist": {"latents": 12, "detail_latents": 4, "width": 32},
     "cifar10": {"latents": 24, "detail_latents": 12, "width": 32},
 }
-OF_COMPACT = ("detail_latents", "width", "obedience")
+OF_COMPACT = ("detail_latents", "width", "label_accuracy")
 EPOCHS = {"mnist": 8, "cifar10": 10}
 STEPS = {"compact": (100, 2e-3), "resnet18": (32, 1e-4)}  # batch, learning rate
 # What the seed's notebook shows at its end: nats of training batches, and epochs.
 SEED = {"mnist": (-961.7, 30), "cifar10": (-2668.7, 20)}
-BALANCE = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
+LOSS_WEIGHTS = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
 # What a search may choose from.
 SPACE = {
     "latents": (6, 8, 12, 16, 24),
     "detail_latents": (2, 4, 8, 12),
     "width": (24, 32, 48),
     "beta": Between(0.3, 3.0),
-    "obedience": Between(1.0, 300.0),
+    "label_accuracy": Between(1.0, 300.0),
     "learning_rate": Between(5e-4, 5e-3),
 }
 Tuned = Literal[*SPACE]
@@ -61,7 +61,7 @@ class CVAEOptions:
     """Weight of the rate, the KL divergence of the latents, beside the distortion."""
 
     obedience: float | None = None
-    """Weight of the cross-entropy by which a critic reads the label that was sent from
+    """Weight of the cross-entropy by which a auxiliary_classifier reads the label that was sent from
     the picture, of --network compact alone; left out, 5 for MNIST and 100 for CIFAR10.
     """
 
@@ -123,10 +123,10 @@ class CVAEConfig(RunConfig, CVAEOptions):
 
     @property
     def balance(self):
-        """As `cvae_tf.ladder.Balance`."""
+        """As `cvae_tf.ladder.model.LossWeights`."""
         if not self.decoder_label:
             return (1.0, 0.0, 0.0, 0.0)
-        sketch, independence, obedience, recovery = BALANCE[self.dataset]
+        sketch, independence, obedience, recovery = LOSS_WEIGHTS[self.dataset]
         if self.obedience is not None:
             obedience = self.obedience
         return (sketch, independence, obedience, recovery)
@@ -157,25 +157,3 @@ class TuneCVAEConfig(CVAEConfig, SearchOptions):
             raise InputError(
                 "A search is for --network compact with a decoder that sees the label."
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareCVAEsConfig(CompareOptions):
-    """Train conditional VAEs, or go on with them, have them judged and compare them."""
-
-    dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
-    """On which images."""
-
-    plain_epochs: int = 2
-    """Epochs of the compact network whose decoder does not see the label."""
-
-    seed_form_epochs: int = 1
-    """Epochs of the ResNet18 in the seed's form, which takes long."""
-
-    def __post_init__(self):
-        for name in ("plain_epochs", "seed_form_epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"Expected --{name.replace('_', '-')} of at least 1. "
-                    f"Received: {getattr(self, name)}"
-                )

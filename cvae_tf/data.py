@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from train_tf import pipeline
-from train_tf.datasets import draw_parts, open_dataset, read_arrays
+from train_tf.data import pipeline
+from train_tf.data.datasets import open_dataset, read_arrays, split_examples
 from train_tf.errors import InputError
 
 VALIDATION = 0.05  # share of the training images that no step sees
@@ -74,7 +74,7 @@ def load_images(dataset, data_dir=None, seed=0):
 
     Args:
         dataset: "mnist" or "cifar10".
-        data_dir: as in `train_tf.datasets.find_dataset`.
+        data_dir: as in `train_tf.data.datasets.find_dataset`.
         seed: what the validation part is drawn by.
 
     Raises:
@@ -99,7 +99,7 @@ def load_images(dataset, data_dir=None, seed=0):
             f"among them. Received: {len(test.labels)} of {seen} classes in "
             f"{builder.data_dir}"
         )
-    rows_of = draw_parts(len(everything.labels), {"validation": VALIDATION}, seed)
+    rows_of = split_examples(len(everything.labels), {"validation": VALIDATION}, seed)
     parts = {
         part: Part(*(array[rows] for array in everything))
         for part, rows in rows_of.items()
@@ -132,7 +132,7 @@ def evaluation_batches(part, batch_size, replicas=pipeline.ALONE):
 
 
 def mirror_half(images, draws):
-    """Mirror each image with chance 1/2, by the `train_tf.pipeline.Draws`."""
+    """Mirror each image with chance 1/2, by the `train_tf.data.pipeline.Draws`."""
     lot = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
     return tf.where(draws.own(lot) < 0.5, images, tf.reverse(images, [2]))
 

@@ -10,7 +10,7 @@ from cvae_tf.likelihoods import LOG_VAR_BOUND, Float32Layer, bound_log_var
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class SampleNormal(Float32Layer):
+class Sampling(Float32Layer):
     """Draws from diagonal normal distributions, such that gradients reach mean and log
     variance: mean + exp(log_var / 2) * noise, in float32.
 
@@ -33,7 +33,7 @@ class SampleNormal(Float32Layer):
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class ScaleAndShift(layers.Layer):
+class FiLM(layers.Layer):
     """Lets a label act on every channel of features: features * (1 + scale) + shift.
 
     Scale and shift are linear in the label's embedding and start at zero (Perez et al.
@@ -54,7 +54,7 @@ class ScaleAndShift(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
-class NormalParameters(Float32Layer):
+class GaussianParameters(Float32Layer):
     """Splits the last axis into means and log variances of posteriors, in float32.
 
     No variance is above 1. A posterior that is wider than its prior tells nothing of an
@@ -163,7 +163,7 @@ def residual(x, name, embedding=None, use_bias=True):
     filters = x.shape[-1]
     change = convolution(silu(x), filters, f"{name}_a", use_bias=use_bias)
     if embedding is not None:
-        change = ScaleAndShift(name=f"{name}_label")(change, embedding)
+        change = FiLM(name=f"{name}_label")(change, embedding)
     small = {"kernel_initializer": keras.initializers.VarianceScaling(0.1)}
     change = convolution(silu(change), filters, f"{name}_b", use_bias=use_bias, **small)
     return layers.Add(name=name)([x, change])

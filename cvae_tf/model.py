@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.layers import SampleNormal
+from cvae_tf.layers import Sampling
 from cvae_tf.likelihoods import bits_per_dimension, normal_kl, normal_kl_terms
-from train_tf import replicas
+from train_tf.distributed import replicas
 
 TERMS = ("negative_elbo", "distortion", "rate", "bits_per_dim")
 
@@ -45,7 +45,7 @@ class CVAE(keras.Model):
     """
 
     parts = ("encoder", "decoder", "likelihood")  # what is saved with the settings
-    details = ()  # further levels, which `cvae_tf.ladder` has
+    details = ()  # further levels, which `cvae_tf.ladder.model` has
 
     def __init__(
         self, encoder, decoder, likelihood, classes, beta=1.0, seed=0, **settings
@@ -58,7 +58,7 @@ class CVAE(keras.Model):
         self.image_shape = tuple(encoder.inputs[0].shape[1:])
         self.latents = encoder.outputs[0].shape[-1]
         likelihood.mean_over_batch = replicas.mean_over_replicas
-        self.sample = SampleNormal(seed, name="sample")
+        self.sample = Sampling(seed, name="sample")
         self.loss_tracker = keras.metrics.Mean("loss")
         self.trackers = {name: keras.metrics.Mean(name) for name in TERMS}
         for part in (self.sample, likelihood):
@@ -113,7 +113,7 @@ class CVAE(keras.Model):
         )
         return dict(zip(TERMS, (negative_elbo, distortion, rate, bits), strict=True))
 
-    def latent_rates(self, images, labels):
+    def rate_per_latent(self, images, labels):
         """The rate of each latent by itself, a list of (latents,) for each level.
 
         Averaged over the images and summed over places; nats.
@@ -219,7 +219,7 @@ class CVAE(keras.Model):
 
     def train_step(self, data):
         images, labels = images_and_labels(data)
-        count = replicas.place().replicas  # their gradients are added up
+        count = replicas.replica_context().replicas  # their gradients are added up
         with tf.GradientTape(persistent=True) as tape:
             losses, terms = self.training_losses(images, labels)
             scaled = [self.optimizer.scale_loss(loss / count) for loss, _ in losses]

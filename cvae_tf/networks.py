@@ -13,13 +13,13 @@ from keras import layers
 from cvae_tf.layers import (
     BoundLogVar,
     CosineTransform,
-    NormalParameters,
+    GaussianParameters,
     convolution,
     residual,
     silu,
     with_label_channel,
 )
-from train_tf.layers import BatchNormalization
+from train_tf.layers import FusedBatchNormalization
 
 # Where a prior is all too sure, one odd stroke costs thousands of nats, and its
 # gradient drowns all others.
@@ -109,7 +109,7 @@ def _style_encoder(image_shape, latents, width):
     x = layers.Flatten()(silu(convolution(silu(x), width, "narrow")))
     x = silu(layers.Dense(128, name="dense")(x))
     x = layers.Dense(2 * latents, name="style")(x)
-    return keras.Model(image, NormalParameters(name="normal")(x), name="encoder")
+    return keras.Model(image, GaussianParameters(name="normal")(x), name="encoder")
 
 
 def _sketch_decoder(image_shape, classes, latents, width, decoder_label):
@@ -171,7 +171,7 @@ def _details_posterior(image_shape, context_shape, detail_latents, classes, widt
     log_var = convolution(x, detail_latents, "log_var", bias_initializer=sure, **small)
     parameters = layers.Concatenate(name="parameters", **exact)([mean, log_var])
     inputs = [image, label, context, picture]
-    outputs = NormalParameters(name="normal")(parameters)
+    outputs = GaussianParameters(name="normal")(parameters)
     return keras.Model(inputs, outputs, name="details_posterior")
 
 
@@ -251,7 +251,7 @@ def _resnet_encoder(image_shape, classes, latents):
     mean = layers.Dense(latents, name="mean", dtype="float32")(x)
     log_var = layers.Dense(latents, name="log_var", dtype="float32")(x)
     parameters = layers.Concatenate(name="parameters", dtype="float32")([mean, log_var])
-    parameters = NormalParameters(name="normal")(parameters)
+    parameters = GaussianParameters(name="normal")(parameters)
     return keras.Model([image, label], parameters, name="encoder")
 
 
@@ -274,16 +274,16 @@ def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, la
     return keras.Model(inputs, outputs, name="decoder")
 
 
-def label_reader(latents, classes):
+def latent_discriminator(latents, classes):
     """Reads the label from the style: what independence is measured and trained by."""
     style = keras.Input((latents,), name="style")
     x = layers.Dense(128, activation="relu", name="a")(style)
     x = layers.Dense(128, activation="relu", name="b")(x)
     x = layers.Dense(classes, name="label", dtype="float32")(x)
-    return keras.Model(style, x, name="label_reader")
+    return keras.Model(style, x, name="latent_discriminator")
 
 
-def critic(image_shape, classes, width=48):
+def auxiliary_classifier(image_shape, classes, width=48):
     """Reads the label from an image; its last answer is: drawn under a wrong label.
 
     It shrinks by averaging, since the gradient of convolutions with strides is uneven
@@ -300,7 +300,7 @@ def critic(image_shape, classes, width=48):
         x = layers.AveragePooling2D(2)(x)
     x = layers.Dropout(0.3)(layers.Flatten()(x))
     x = layers.Dense(classes + 1, name="label", dtype="float32")(x)
-    return keras.Model(image, x, name="critic")
+    return keras.Model(image, x, name="auxiliary_classifier")
 
 
 def _enlarged(x):
@@ -316,17 +316,17 @@ def _enlarged_by(factor, overlap, x, filters, name, **settings):
 
 
 def _normed_relu(x, name):
-    return layers.ReLU()(BatchNormalization(name=f"{name}_norm")(x))
+    return layers.ReLU()(FusedBatchNormalization(name=f"{name}_norm")(x))
 
 
 def _basic_block(x, filters, strides, name):
     change = convolution(x, filters, f"{name}_a", strides=strides, use_bias=False)
     change = _normed_relu(change, f"{name}_a")
     change = convolution(change, filters, f"{name}_b", use_bias=False)
-    change = BatchNormalization(name=f"{name}_b_norm")(change)
+    change = FusedBatchNormalization(name=f"{name}_b_norm")(change)
     if strides > 1 or x.shape[-1] != filters:
         x = convolution(x, filters, f"{name}_short", 1, strides=strides, use_bias=False)
-        x = BatchNormalization(name=f"{name}_short_norm")(x)
+        x = FusedBatchNormalization(name=f"{name}_short_norm")(x)
     return layers.ReLU()(layers.Add(name=name)([change, x]))
 
 
@@ -338,10 +338,10 @@ def _basic_block_up(x, filters, size, name):
         change = layers.Resizing(*size, "nearest")(change)
         x = layers.Resizing(*size, "nearest")(x)
     change = convolution(change, filters, f"{name}_b", use_bias=False)
-    change = BatchNormalization(name=f"{name}_b_norm")(change)
+    change = FusedBatchNormalization(name=f"{name}_b_norm")(change)
     if x.shape[-1] != filters:
         x = convolution(x, filters, f"{name}_short", 1, use_bias=False)
-        x = BatchNormalization(name=f"{name}_short_norm")(x)
+        x = FusedBatchNormalization(name=f"{name}_short_norm")(x)
     return layers.ReLU()(layers.Add(name=name)([change, x]))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from tensorboard.plugins import projector
 
-from train_tf.files import write_text, written_beside
-from train_tf.report import save_figure
+from train_tf.files import atomic_write, write_text
+from train_tf.run.report import save_figure
 
 
 def tile(pictures, zoom=1):
@@ -33,7 +33,7 @@ def write_projector(folder, latents, labels, images, class_names):
     sheet[:count] = images
     sheet = tile(sheet.reshape(side, side, height, width, channels))
     colours = np.broadcast_to(sheet, (*sheet.shape[:2], 3))
-    with written_beside(folder / "latents.png") as beside:
+    with atomic_write(folder / "latents.png") as beside:
         plt.imsave(beside, colours)
     rows = ("\t".join(f"{x:.5g}" for x in row) for row in latents)
     write_text(folder / "latents.tsv", "\n".join(rows) + "\n")

@@ -7,15 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import data, report
-from cvae_tf.ladder import Balance, LadderCVAE
+from cvae_tf.ladder.model import LadderCVAE, LossWeights
 from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.model import CVAE, TERMS
-from cvae_tf.networks import NETWORKS, critic, label_reader
-from cvae_tf.wrong_label import draw_wrong_labels, first_of_each, under_all_labels
-from train_tf import devices, training
+from cvae_tf.networks import NETWORKS, auxiliary_classifier, latent_discriminator
+from cvae_tf.relabel import draw_wrong_labels, first_of_each, under_all_labels
+from train_tf import devices
+from train_tf.assertions import within
 from train_tf.export import Signature, export
-from train_tf.graph_checks import within
-from train_tf.optimizers import Adam
+from train_tf.optimizers import FusedAdam
+from train_tf.run import task as training
 from train_tf.schedule import learning_rate
 
 WARM_UP = 0.06  # share of the steps in which the loss gets all its parts
@@ -70,7 +71,7 @@ class CVAETask(training.Task):
     curves = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
     use = "Judge it:    python scripts/wrong_labels.py --model {}"
 
-    of_data = ("dataset", "data_dir", "seed")
+    data_options = ("dataset", "data_dir", "seed")
 
     def __init__(self, config, like=None):
         super().__init__(config, like)
@@ -86,15 +87,15 @@ class CVAETask(training.Task):
         return data.load_images(config.dataset, config.data_dir, config.seed)
 
     @staticmethod
-    def compared(config):
+    def tracked_options(config):
         options = {name: getattr(config, name) for name in COMPARED}
-        return options | config.sizes | {"obedience": config.balance[2]}
+        return options | config.sizes | {"label_accuracy": config.balance[2]}
 
     def build(self):
         steps, shape = self.steps, self.data.image_shape
         warm_up = max(1, round(WARM_UP * steps * self.config.epochs))
         model = build(self.config, shape, self.classes, warm_up)
-        optimizer = Adam(learning_rate(self.config, steps), global_clipnorm=CLIP)
+        optimizer = FusedAdam(learning_rate(self.config, steps), global_clipnorm=CLIP)
         if model.encoder.compute_dtype == "float16":  # Keras looks at the model alone
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         model.compile(optimizer)
@@ -129,8 +130,8 @@ class CVAETask(training.Task):
             )
         }
 
-    def spreads(self, model):
-        rates = model.latent_rates(*self._one_of_each(self.data.validation))
+    def histograms(self, model):
+        rates = model.rate_per_latent(*self._one_of_each(self.data.validation))
         return {f"rate of latents, level {n + 1}": rate for n, rate in enumerate(rates)}
 
     def results(self, model, run):
@@ -156,12 +157,12 @@ class CVAETask(training.Task):
             names,
         )
         some = slice(500)
-        rates = model.latent_rates(data.scaled(test.images[some]), test.labels[some])
+        rates = model.rate_per_latent(data.scaled(test.images[some]), test.labels[some])
         maps = (posterior.outputs[0].shape[1:] for _, posterior, _ in model.details)
         return {
             "latents": model.latents + sum(map(math.prod, maps)),
             "test": {name: figures[name] for name in TERMS},
-            "rate_of_latents": [np.round(rate, 3).tolist() for rate in rates],
+            "rate_per_latent": [np.round(rate, 3).tolist() for rate in rates],
         }
 
     def export(self, model):
@@ -184,7 +185,7 @@ class CVAETask(training.Task):
 class SearchedCVAETask(CVAETask):
     """A conditional VAE of which a search wants a good ELBO and obedience."""
 
-    monitor = "val_price"
+    monitor = "val_search_objective"
 
 
 def build(config, image_shape, classes, warm_up=1):
@@ -206,9 +207,11 @@ def build(config, image_shape, classes, warm_up=1):
         decoder,
         likelihood,
         details=details,
-        label_reader=label_reader(encoder.outputs[0].shape[-1], classes),
-        critic=critic(image_shape, classes),
-        balance=Balance(*config.balance),
+        latent_discriminator=latent_discriminator(
+            encoder.outputs[0].shape[-1], classes
+        ),
+        auxiliary_classifier=auxiliary_classifier(image_shape, classes),
+        balance=LossWeights(*config.balance),
         warm_up=warm_up,
         **settings,
     )
@@ -216,7 +219,10 @@ def build(config, image_shape, classes, warm_up=1):
 
 def parameters_of(model):
     """How many weights make pictures: without the networks that only training needs."""
-    beside = [getattr(model, name, None) for name in ("label_reader", "critic")]
+    beside = [
+        getattr(model, name, None)
+        for name in ("latent_discriminator", "auxiliary_classifier")
+    ]
     return model.count_params() - sum(one.count_params() for one in beside if one)
 
 

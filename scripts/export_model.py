@@ -37,7 +37,7 @@ def main(config):
     from serve_tf.compare import as_table, export_and_compare
     from train_tf.export import model_name
     from train_tf.files import write_json
-    from train_tf.report import provenance
+    from train_tf.run.report import provenance
 
     out = config.out or Path("exports") / model_name(config.model)
     rows = export_and_compare(

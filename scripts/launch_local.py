@@ -29,7 +29,7 @@ class LaunchLocalConfig:
 
 
 def main(config):
-    from train_tf.launch import launch, of_search, of_training
+    from train_tf.distributed.launch import launch, of_search, of_training
 
     places = of_search if config.search else of_training
     return launch(config.command, config.workers, config.restarts, places)

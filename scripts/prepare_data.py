@@ -24,7 +24,7 @@ class PrepareConfig:
 
 
 def main(config):
-    from train_tf.datasets import prepare_dataset
+    from train_tf.data.datasets import prepare_dataset
 
     prepare_dataset(config.name, config.data_dir)
 

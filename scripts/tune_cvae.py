@@ -8,7 +8,7 @@ from train_tf import command_line
 
 def main(config):
     from cvae_tf.training import SearchedCVAETask
-    from train_tf.search import search
+    from train_tf.search.search import search
 
     best = search(config, CVAEConfig, SearchedCVAETask, SPACE)
     if best:

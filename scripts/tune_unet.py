@@ -7,7 +7,7 @@ from unet_tf.config import SPACE, TuneUNetConfig, UNetConfig
 
 
 def main(config):
-    from train_tf.search import search
+    from train_tf.search.search import search
     from unet_tf.training import UNetTask
 
     best = search(config, UNetConfig, UNetTask, SPACE)

@@ -16,9 +16,9 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from serve_tf.rest import to_request
 from serve_tf.server import Refused, Server
-from train_tf.decode import MAX_PIXELS
+from train_tf.data.image_ops import MAX_PIXELS
 from train_tf.errors import InputError
-from train_tf.export import TOLERANCE, WARM_UP, apart, read_description
+from train_tf.export import TOLERANCE, WARM_UP, max_abs_difference, read_description
 
 BATCH = 7
 AT_ONCE = 1000  # requests from many threads
@@ -125,7 +125,7 @@ def check_answers(server, folder, warm_up):
         expected = loaded.signatures[name](**tensors)
         answers = server.ask(name, inputs)
         for key, value in expected.items():
-            largest = max(largest, apart(answers[key], value.numpy()))
+            largest = max(largest, max_abs_difference(answers[key], value.numpy()))
     if largest > TOLERANCE:
         raise Broken(
             f"Answers differ from those of TensorFlow's Python by {largest:.2g}"
@@ -142,7 +142,9 @@ def check_rows(server, about, warm_up):
         for row in range(BATCH):
             alone = server.ask(name, {key: x[row] for key, x in rows.items()})
             for key, value in alone.items():
-                largest = max(largest, apart(together[key][row : row + 1], value))
+                largest = max(
+                    largest, max_abs_difference(together[key][row : row + 1], value)
+                )
     if largest > TOLERANCE:
         raise Broken(f"Rows alone and in a batch of {BATCH} differ by {largest:.2g}")
     return f"{BATCH} rows alone and in one batch, within {largest:.1g}"
@@ -191,7 +193,8 @@ def check_refusals(server, about, warm_up):
                 if not isinstance(refusal, Refused) or said not in str(refusal):
                     raise Broken(f"Expected {said!r} of {name}. Received: {refusal}")
                 if isinstance(answers, Refused) or any(
-                    apart(answers[k], before[k]) > TOLERANCE for k in before
+                    max_abs_difference(answers[k], before[k]) > TOLERANCE
+                    for k in before
                 ):
                     raise Broken(f"A broken {key} changed another request of {name}.")
                 count += 1
@@ -211,7 +214,10 @@ def check_rest(server, warm_up):
                 del body["signature_name"]
             asked, given = to_request(json.dumps(body), server.signatures)
             answers = server.ask(asked, given)
-            if max(apart(answers[key], expected[key]) for key in expected) > TOLERANCE:
+            if (
+                max(max_abs_difference(answers[key], expected[key]) for key in expected)
+                > TOLERANCE
+            ):
                 raise Broken(f"{name} answers REST otherwise: {str(body)[:200]}")
             taken += 1
         flat = {key: value[0] for key, value in columns.items()}
@@ -240,7 +246,7 @@ def check_load(server, about, warm_up):
         answers = server.ask_at_once(requests[number] for number in numbers)
         for number, answer in zip(numbers, answers, strict=True):
             if isinstance(answer, Refused) or any(
-                apart(answer[key], value) > TOLERANCE
+                max_abs_difference(answer[key], value) > TOLERANCE
                 for key, value in expected[number].items()
             ):
                 name, _ = requests[number]

@@ -8,12 +8,12 @@ import numpy as np
 
 from cvae_tf.data import load_images, scaled, wrong_labels
 from serve_tf.runtimes import export_to, load_from
+from train_tf.data.images import image_files, read_image
 from train_tf.errors import InputError
 from train_tf.export import load, newest_version
-from train_tf.pictures import picture_files, read_picture
 from unet_tf.config import UNetConfig
-from unet_tf.data import PET_CLASSES, load_photographs, resize_photo
-from unet_tf.report import figures_of
+from unet_tf.data import PET_CLASSES, load_data, resize_photo
+from unet_tf.report import metrics_of
 
 CALIBRATED_ON = 64  # pictures
 COMPARED_ON = 500  # pictures, at the most
@@ -137,7 +137,7 @@ def _pictures(about, images, of_pets):
         photos = np.stack([resize_photo(x, size) for x in _read(images)])
         test, training, truth = photos, photos, None
     else:
-        photographs = load_photographs(UNetConfig(image_size=size))
+        photographs = load_data(UNetConfig(image_size=size))
         test, training = photographs.test.photos, photographs.train.photos
         masks = photographs.test.masks[:COMPARED_ON, ..., 0]
         truth = masks if of_pets else None
@@ -150,10 +150,10 @@ def _pictures(about, images, of_pets):
 
 def _read(folder):
     """The photographs of a folder, as many as a comparison takes."""
-    files = picture_files(folder)[:COMPARED_ON]
+    files = image_files(folder)[:COMPARED_ON]
     if not files:
         raise InputError(f"No pictures in {folder}")
-    return map(read_picture, files)
+    return map(read_image, files)
 
 
 def _one_by_one(request):
@@ -180,7 +180,7 @@ def _figures(answers, expected, pictures, about):
     }
     if pictures.truth is not None:
         names = about["class_names"]
-        of_masks = figures_of(pictures.truth, answers["mask"], names)
+        of_masks = metrics_of(pictures.truth, answers["mask"], names)
         figures["mean_iou"] = of_masks["mean_iou"]
     return figures
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from train_tf.errors import InputError
 from train_tf.export import load
-from train_tf.files import FULL, written_beside
+from train_tf.files import FULL, atomic_write
 
 THREADS = 2
 
@@ -60,7 +60,7 @@ def export_to(runtime, model, out, calibration=None):
     with (
         _said_of(runtime),
         tempfile.TemporaryDirectory() as folder,
-        written_beside(out) as beside,
+        atomic_write(out) as beside,
     ):
         _write_plain(model, folder)
         beside.mkdir()

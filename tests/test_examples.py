@@ -2,8 +2,8 @@
 
 import nbformat
 import pytest
-from conftest import ROOT
 from nbclient import NotebookClient
+from tiny import ROOT
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import importlib
 import sys
 
 import pytest
-from conftest import ROOT
+from tiny import ROOT
 
 KERAS_ALONE = {
     "unet_tf": ("blocks", "layers", "losses", "masks", "metrics", "model"),

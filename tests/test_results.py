@@ -4,17 +4,17 @@ import re
 import runpy
 import shutil
 
+import compare_cvaes
+import compare_unets
 import pytest
-from conftest import ROOT
+from tiny import ROOT
 
-import cvae_tf.compare
-import unet_tf.compare
 from train_tf.files import read_json
 
 RESULTS = ROOT / "results"
 REPORTS = pytest.mark.parametrize(
     "compare, name",
-    [(unet_tf.compare, "unet"), (cvae_tf.compare, "cvae")],
+    [(compare_unets, "unet"), (compare_cvaes, "cvae")],
     ids=["unets", "cvaes"],
 )
 
@@ -52,7 +52,7 @@ def test_missing_file_is_named(table, file, tables, tmp_path):
 
 def test_readme_says_how_good_the_judges_are():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for one in cvae_tf.compare.read_trained(RESULTS):
+    for one in compare_cvaes.read_trained(RESULTS):
         assert f"{100 * one['scores']['judge_accuracy']:.1f} %" in readme
 
 

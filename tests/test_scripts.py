@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, write_photos_and_masks
-from conftest import run_script as run
 from PIL import Image
+from tiny import ROOT, write_photos_and_masks
+from tiny import run_script as run
 
 from train_tf import command_line
 from train_tf.files import write_json
@@ -170,7 +170,7 @@ def test_wrong_labels_are_drawn_and_judged(trained_cvae, small_sets, tmp_path):
         "scores.json",
     }
     scores = json.loads((out / "scores.json").read_text())
-    assert 0 <= scores["obedience"] <= 1 and 0 < scores["judge_accuracy"] <= 1
+    assert 0 <= scores["label_accuracy"] <= 1 and 0 < scores["classifier_accuracy"] <= 1
     assert set(scores["style"]) == {"ink", "slant", "width"}
 
 

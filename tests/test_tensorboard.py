@@ -8,9 +8,9 @@ import time
 import urllib.request
 
 import pytest
-from conftest import tiny_config
+from tiny import tiny_config
 
-from train_tf.launch import of_search
+from train_tf.distributed.launch import of_search
 from unet_tf.training import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -4,11 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, made_once
+import unet_tables as compare_table
+from tiny import ROOT, made_once
 from train_on_workers import EPOCHS
-from weights import assert_same_weights
-
-from unet_tf import compare_table
+from weight_files import assert_same_weights
 
 pytestmark = pytest.mark.slow
 

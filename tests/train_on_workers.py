@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from unet_tables import PAIRS
 
 from cvae_tf.config import CVAEConfig
 from train_tf import command_line
-from unet_tf.compare_table import PAIRS
 from unet_tf.config import UNetConfig
 
 EPOCHS = 2
@@ -84,7 +84,8 @@ def mirror(cluster):
 def main(folder, data_dir, *cases):
     command_line.start_tensorflow()
     from cvae_tf.training import CVAETask
-    from train_tf import cluster, training
+    from train_tf.distributed import cluster
+    from train_tf.run import task as training
     from unet_tf.training import UNetTask
 
     folder, flags = Path(folder), {"mirrored", "own"} & {*cases}

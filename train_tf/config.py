@@ -1,6 +1,14 @@
-"""Options of every training, whatever the model."""
+"""Options of every training, whatever the model.
 
+A config holds what the user asked for, None where nothing was asked. What follows from
+it is a property, or is filled in by `resolve`, so that `dataclasses.replace` always
+gives a consistent config.
+"""
+
+import ast
 import dataclasses
+import importlib.util
+import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,11 +22,11 @@ LIMITS = {
     "seed": (0, 2**31 - 1),
 }
 
-
 # Options that say where and how a training goes on, not what it gives.
 WHERE_AND_HOW = {
     "config",
     "data_dir",
+    "name",
     "resume",
     "runs_dir",
     "saved_models_dir",
@@ -27,7 +35,7 @@ WHERE_AND_HOW = {
 
 
 class Between(NamedTuple):
-    """What a search may choose a number from, small ones as finely as large ones."""
+    """A range that a search draws a number from, on a logarithmic scale."""
 
     least: float
     most: float
@@ -35,58 +43,92 @@ class Between(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What a run is: how long, how fast, from which data, and where it is kept."""
+    """Options of a run: how long, how fast, on which data, and where it is saved.
+
+    A subclass gives `default_name`, and in `defaults` a value for each option that is
+    None unless asked for.
+    """
 
     epochs: int = 10
-    """How often the training sees every image."""
+    """Number of passes over the training images."""
 
     batch_size: int = 32
-    """Images a step."""
+    """Images per training step."""
 
     learning_rate: float = 1e-3
-    """The highest learning rate."""
+    """Peak learning rate."""
 
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on: a short rise and a cosine to nothing, or flat."""
+    """Learning-rate schedule: linear warm-up then cosine decay, or constant."""
 
     patience: int = 0
-    """Stop after this many epochs without a better figure on the validation part; 0
-    trains to the end."""
+    """Stop early after this many epochs without improvement on the validation images; 0
+    trains all epochs."""
 
     data_dir: Path | None = None
-    """Folder of TFDS-prepared sets; left out, TFDS_DATA_DIR, ~/tensorflow_datasets and
-    the bundled samples are searched in this order."""
+    """Folder of TFDS-prepared data sets. By default they are looked up in this order:
+    TFDS_DATA_DIR, ~/tensorflow_datasets, the bundled samples."""
 
     seed: int = 0
-    """All randomness follows from it."""
+    """Random seed of everything: initial weights, order, augmentation, dropout."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """What is computed with; auto takes what this processor does well."""
+    """Compute precision; auto uses bfloat16 where the processor has instructions for
+    it, and float32 elsewhere."""
 
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
-    """Who trains: one device, all GPUs of this machine, or those of all machines that
-    TF_CONFIG names; auto takes what there is. --batch-size is that of all together."""
+    """Distribution strategy: one device, all GPUs of this machine, or the workers that
+    TF_CONFIG names; auto uses all that are available. --batch-size is the total over
+    all of them."""
 
     name: str | None = None
-    """Name of the run; left out, it says what is trained."""
+    """Name of the run; by default it follows from the other options."""
 
     resume: bool = False
-    """Go on with the run of this name, or extend it with more --epochs."""
+    """Continue the run of this name, or extend it with more --epochs."""
 
     runs_dir: Path = Path("runs")
-    """Where the run's folder goes."""
+    """Parent folder of the run's folder."""
 
     saved_models_dir: Path = Path("saved_models")
-    """Where the SavedModel of the best epoch goes, as <name>/<version>."""
+    """Parent folder of the SavedModel of the best epoch, <run name>/<version>."""
 
     config: Path | None = None
-    """A JSON file of options, a search's best.json or a run's config.json; options on
-    the command line stand above it."""
+    """JSON file of options, for example a search's best.json or a run's config.json.
+    Options on the command line take precedence."""
+
+    @property
+    def default_name(self):
+        """Name of the run if no --name was given."""
+        raise NotImplementedError
+
+    @property
+    def defaults(self):
+        """Values of the options that are None unless asked for."""
+        return {}
+
+    @property
+    def run_name(self):
+        """Name of the run."""
+        return self.default_name if self.name is None else self.name
 
     @property
     def run_folder(self):
-        """The folder of this run."""
-        return self.runs_dir / self.name
+        """The folder of the run."""
+        return Path(self.runs_dir) / self.run_name
+
+    @property
+    def saved_model_folder(self):
+        """The folder of the versions of the run's SavedModel."""
+        return Path(self.saved_models_dir) / self.run_name
+
+    def resolve(self):
+        """This config with `defaults` in place of what was not asked for."""
+        asked = {
+            x.name for x in dataclasses.fields(self) if getattr(self, x.name) is None
+        }
+        filled = {name: x for name, x in self.defaults.items() if name in asked}
+        return dataclasses.replace(self, **filled)
 
     def check(self, **limits):
         """Refuse options out of range.
@@ -95,16 +137,15 @@ class RunConfig:
             limits: name to (least, most) of the numbers that only this model has.
 
         Raises:
-            InputError: says the option, its range and its value.
+            InputError: gives the option, its range and its value.
         """
         for name, (least, most) in {**LIMITS, **limits}.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InputError(
-                    f"Expected --{name.replace('_', '-')} from {least} to {most}. "
-                    f"Received: {value}"
+                    f"Expected {flag(name)} from {least} to {most}. Received: {value}"
                 )
-        name = self.name
+        name = self.run_name
         if not name or Path(name).name != name or name[0] == ".":
             raise InputError(
                 "Expected --name to be a plain name, without slashes or a leading dot. "
@@ -113,34 +154,57 @@ class RunConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareOptions:
-    """What a comparison of trainings has, whatever the model."""
-
-    train: bool = True
-    """Whether to train; if not, tables and pictures are made of earlier trainings."""
-
-    data_dir: Path | None = None
-    """Folder of TFDS-prepared sets; left out, TFDS_DATA_DIR, ~/tensorflow_datasets and
-    the bundled samples are searched in this order."""
-
-    runs_dir: Path = Path("runs")
-    """Where the runs' folders go."""
-
-    saved_models_dir: Path = Path("saved_models")
-    """Where the SavedModels go."""
-
-    out: Path = Path("results")
-    """Where tables, pictures and each run's JSON go."""
-
-
-@dataclasses.dataclass(frozen=True)
 class SearchOptions:
-    """What a search has beside the options of its trainings."""
+    """Options of a search, beside those of its trainings."""
 
     method: Literal["hyperband", "bayesian", "random"] = "hyperband"
-    """How the next trial is chosen: many short trials whose best go on, a model of what
-    the figure follows from, or at random."""
+    """Search method: many short trials of which the best are continued, a Gaussian
+    process, or random search."""
 
     trials: int = 30
-    """How many trials, the first of them with the options as they are given; a search
-    that is resumed is extended by more of them."""
+    """Number of trials. Resume a search with a larger number to extend it."""
+
+
+def flag(option):
+    """An option as it is typed: "batch_size" is --batch-size."""
+    return f"--{option.replace('_', '-')}"
+
+
+def names_in(module, table):
+    """The keys of a module-level dict, without importing the module.
+
+    The command line's choices are read from the dicts of blocks, losses, networks and
+    likelihoods in this way, because `--help` shall not wait for TensorFlow's import.
+
+    Args:
+        module: its full name, for example "unet_tf.blocks".
+        table: name of the dict, for example "DOWN_BLOCKS".
+
+    Returns:
+        A tuple of keys.
+    """
+    if module in sys.modules and hasattr(sys.modules[module], table):
+        return tuple(getattr(sys.modules[module], table))
+    package, _, name = module.rpartition(".")
+    folder = Path(importlib.util.find_spec(package).submodule_search_locations[0])
+    names = []
+    for node in ast.parse((folder / f"{name}.py").read_text("utf-8")).body:
+        for target in getattr(node, "targets", ()):
+            if isinstance(target, ast.Name) and target.id == table:
+                names += [key.value for key in node.value.keys]
+            if isinstance(target, ast.Subscript) and target.value.id == table:
+                names.append(target.slice.value)  # TABLE["name"] = ...
+    return tuple(names)
+
+
+def choose(option, name, table):
+    """The entry of a dict that an option names.
+
+    Raises:
+        InputError: lists the names that there are.
+    """
+    if name not in table:
+        raise InputError(
+            f"Expected {flag(option)} to be one of {', '.join(table)}. Received: {name}"
+        )
+    return table[name]

@@ -9,7 +9,7 @@ import keras
 import psutil
 import tensorflow as tf
 
-from train_tf import cluster
+from train_tf.distributed import cluster
 from train_tf.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -24,7 +24,7 @@ def set_up(precision, seed, strategy="auto"):
             processor has instructions for it, else float32. Of several workers, the
             chief's counts.
         seed: a whole number.
-        strategy: as `train_tf.cluster.choose` takes it.
+        strategy: as `train_tf.distributed.cluster.choose` takes it.
 
     Returns:
         The `tf.distribute` strategy.

@@ -12,7 +12,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from train_tf.errors import InputError
-from train_tf.files import read_json, write_json, written_beside
+from train_tf.files import atomic_write, read_json, write_json
 
 WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
 TOLERANCE = 1e-5
@@ -60,7 +60,7 @@ def export(folder, signatures, description):
     archive = keras.export.ExportArchive()
     for name, signature in signatures.items():
         archive.add_endpoint(name, _guarded(signature), list(signature.specs.values()))
-    with written_beside(place) as beside:
+    with atomic_write(place) as beside:
         archive.write_out(str(beside), verbose=False)
         extra = beside / "assets.extra"
         write_json(extra / "model.json", description)
@@ -163,7 +163,7 @@ def next_version(folder):
     return max((int(name) for name in versions if name.isdecimal()), default=0) + 1
 
 
-def apart(one, other):
+def max_abs_difference(one, other):
     """The largest difference of two arrays; infinite where they cannot be compared.
 
     That is where their shapes differ or a number is not finite.
@@ -203,7 +203,7 @@ def _difference(loaded, signature):
     expected = tf.function(signature.function)(*given)
     answers = loaded(**dict(zip(signature.specs, given, strict=True)))
     return max(
-        apart(answers[name].numpy(), value.numpy())
+        max_abs_difference(answers[name].numpy(), value.numpy())
         for name, value in expected.items()
         if value.dtype.is_floating
     )

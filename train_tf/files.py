@@ -18,7 +18,7 @@ FULL = "No space left on device"
 
 
 @contextlib.contextmanager
-def written_beside(path):
+def atomic_write(path):
     """Give a temporary path next to `path`, and rename what was written there to it.
 
     Whatever stops the writing, a kill included, `path` is afterwards as it was before
@@ -83,7 +83,7 @@ def write_json(path, content):
 
 def write_text(path, text):
     """Write a text file, UTF-8."""
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 

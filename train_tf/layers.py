@@ -4,7 +4,7 @@ import keras
 
 
 @keras.saving.register_keras_serializable("train_tf")
-class BatchNormalization(keras.layers.BatchNormalization):
+class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras's, with the same weights and results, but for rounding.
 
     Keras adds it up from a dozen operations, in float32, each of which goes through all

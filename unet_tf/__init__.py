@@ -13,6 +13,7 @@ _PLACES = {
     "SegmentationMetrics": "metrics",
     "UNetConfig": "config",
     "train": "training",
+    "Segmenter": "prediction",
     "predict": "prediction",
 }
 __all__ = list(_PLACES)

@@ -7,7 +7,7 @@ gives `filters` channels. Write one of your own and hand it to `build_unet`.
 
 from keras import layers
 
-from train_tf.layers import BatchNormalization
+from train_tf.layers import FusedBatchNormalization
 from unet_tf.layers import UpsampleConvolution
 
 
@@ -74,7 +74,7 @@ def _convolution(x, filters, name, strides=1):
 
 def _normalized_relu(x, name):
     # Momentum 0.9: the averages must settle within a few hundred steps.
-    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
-from train_tf.config import Between, CompareOptions, RunConfig, SearchOptions
+from train_tf.config import Between, RunConfig, SearchOptions
 from train_tf.errors import InputError
 
 Down = Literal["maxpool", "strided"]
@@ -130,21 +130,3 @@ class TuneUNetConfig(UNetConfig, SearchOptions):
         self.check(trials=(1, 10_000))
         if not self.tune:
             raise InputError("Expected --tune to name an option. Received none.")
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareUNetsConfig(CompareOptions):
-    """Train the four UNets of the assignment, or go on with them, and compare them."""
-
-    grid: bool = False
-    """All eight of down, up, and BCE or Dice."""
-
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Each network is trained once with each seed."""
-
-    epochs: int = 40
-    """How often a training sees every image."""
-
-    def __post_init__(self):
-        if not self.seeds:
-            raise InputError("Expected --seeds to name one. Received none.")

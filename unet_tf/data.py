@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from train_tf import pipeline
-from train_tf.datasets import draw_parts, open_dataset, read_arrays
+from train_tf.data import pipeline
+from train_tf.data.datasets import open_dataset, read_arrays, split_examples
+from train_tf.data.folders import read_mask_folder
+from train_tf.data.images import image_files
 from train_tf.devices import check_fits
 from train_tf.errors import InputError
-from train_tf.pictures import picture_files
 from unet_tf.masks import IGNORE
-from unet_tf.photo_folder import read_photo_folder
 
 PET_CLASSES = ("pet", "background", "outline")
 ARTICLE_SEED = 123
@@ -41,7 +41,7 @@ class Part(NamedTuple):
     names: np.ndarray  # of the photographs' files
 
 
-class Photographs(NamedTuple):
+class SegmentationData(NamedTuple):
     """What a UNet is trained on, chosen by, and judged on."""
 
     train: Part
@@ -62,7 +62,7 @@ class Photographs(NamedTuple):
         return {part: len(names) for part, names in self.split.items()}
 
 
-def load_photographs(config):
+def load_data(config):
     """Find and split the photographs that a `UNetConfig` names, and say what was found.
 
     Raises:
@@ -154,17 +154,17 @@ def _pets(config):
     else:
         parts = _draw(read("train"), {"validation": 0.15}, config.seed)
         parts["test"] = read("test")
-    return Photographs(**parts, class_names=PET_CLASSES, colours=PET_COLOURS)
+    return SegmentationData(**parts, class_names=PET_CLASSES, colours=PET_COLOURS)
 
 
 def _own(config):
     size = config.image_size
-    _check_fits(len(picture_files(config.images)), size)
+    _check_fits(len(image_files(config.images)), size)
 
     def resize(photo, mask):
         return resize_photo(photo, size).numpy(), resize_mask(mask, size).numpy()
 
-    folder = read_photo_folder(config.images, config.masks, config.classes, resize)
+    folder = read_mask_folder(config.images, config.masks, config.classes, resize)
     print(
         f"Data: {len(folder.photos):,} photographs from {config.images} with masks "
         f"from {config.masks}, {folder.classes} classes"
@@ -178,7 +178,7 @@ def _own(config):
                 f"{len(part.masks)} of it in {config.masks} are ignored (255) alone."
             )
     numbers = range(folder.classes)
-    return Photographs(
+    return SegmentationData(
         **parts,
         class_names=tuple(f"class_{number}" for number in numbers),
         colours=class_colours(folder.classes),
@@ -194,7 +194,7 @@ def _check_fits(count, size):
 
 
 def _draw(everything, shares, seed):
-    rows_of = draw_parts(len(everything.photos), shares, seed)
+    rows_of = split_examples(len(everything.photos), shares, seed)
     return {
         name: Part(*(array[rows] for array in everything))
         for name, rows in rows_of.items()

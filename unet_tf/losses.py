@@ -28,9 +28,9 @@ class PerImageLoss(keras.losses.Loss):
     def call(self, masks, logits):
         logits = ops.cast(logits, "float32")
         targets, counted = one_hot_masks(masks, logits.shape)
-        return self.of_each_image(targets, logits, counted)
+        return self.loss_per_image(targets, logits, counted)
 
-    def of_each_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, counted):
         """The loss of each image, (batch,).
 
         Args:
@@ -46,7 +46,7 @@ class PerImageLoss(keras.losses.Loss):
 class BinaryCrossentropy(PerImageLoss):
     """Sigmoid cross-entropy: a yes or no for each class and pixel, averaged."""
 
-    def of_each_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, counted):
         entropy = ops.binary_crossentropy(targets, logits, from_logits=True)
         return _mean_where(counted, ops.mean(entropy, axis=-1, keepdims=True))
 
@@ -55,7 +55,7 @@ class BinaryCrossentropy(PerImageLoss):
 class Crossentropy(PerImageLoss):
     """Softmax cross-entropy: one choice of class for each pixel, averaged."""
 
-    def of_each_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, counted):
         entropy = -ops.sum(targets * ops.log_softmax(logits), axis=-1, keepdims=True)
         return _mean_where(counted, entropy)
 
@@ -80,7 +80,7 @@ class Dice(PerImageLoss):
         0.26666667
     """
 
-    def of_each_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, counted):
         probabilities = ops.softmax(logits) * counted
         overlap = ops.sum(probabilities * targets, axis=(1, 2))
         predicted = ops.sum(probabilities, axis=(1, 2))
@@ -94,10 +94,10 @@ class Dice(PerImageLoss):
 class BinaryCrossentropyDice(PerImageLoss):
     """The sum of `BinaryCrossentropy` and `Dice`."""
 
-    def of_each_image(self, targets, logits, counted):
-        return BinaryCrossentropy().of_each_image(
+    def loss_per_image(self, targets, logits, counted):
+        return BinaryCrossentropy().loss_per_image(
             targets, logits, counted
-        ) + Dice().of_each_image(targets, logits, counted)
+        ) + Dice().loss_per_image(targets, logits, counted)
 
 
 def _mean_where(counted, values):

@@ -46,13 +46,13 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     def result(self):
         """All figures by name, each in [0, 1]."""
-        return segmentation_figures(self.confusion, self.class_names)
+        return segmentation_metrics(self.confusion, self.class_names)
 
     def get_config(self):
         return {**super().get_config(), "class_names": self.class_names}
 
 
-def segmentation_figures(confusion, class_names):
+def segmentation_metrics(confusion, class_names):
     """Accuracy, mean IoU and IoU of each class.
 
     Args:

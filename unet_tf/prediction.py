@@ -8,10 +8,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from train_tf import export
-from train_tf.cluster import own_share
+from train_tf.data.images import image_files, read_image
+from train_tf.distributed.cluster import own_share
 from train_tf.errors import InputError
-from train_tf.files import written_beside
-from train_tf.pictures import picture_files, read_picture
+from train_tf.files import atomic_write
 from unet_tf.data import resize_photo
 from unet_tf.report import overlay
 
@@ -91,7 +91,7 @@ def predict(model, photos, out, mirror=False):
     problems = []
     for file in tqdm(files, "Predicting", unit="photo", disable=None):
         try:
-            photo = read_picture(file)
+            photo = read_image(file)
         except InputError as error:
             problems.append(str(error))
             continue
@@ -107,7 +107,7 @@ def predict(model, photos, out, mirror=False):
 def _photographs(folder, out):
     """The picture files in a folder but those that were written there before."""
     written = {(out / kind).resolve() for kind in ("masks", "overlays")}
-    files = picture_files(folder)
+    files = image_files(folder)
     return [file for file in files if written.isdisjoint(file.resolve().parents)]
 
 
@@ -124,5 +124,5 @@ def _names(files, root):
 
 
 def _save(picture, path):
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         picture.save(beside)

@@ -1,14 +1,14 @@
-"""What a trained UNet is judged by: figures, floors, and pictures to look at."""
+"""What a trained UNet is judged by: figures, baselines, and pictures to look at."""
 
 import numpy as np
 from matplotlib import pyplot as plt
 
-from train_tf.report import save_figure
+from train_tf.run.report import save_figure
 from unet_tf.masks import IGNORE
-from unet_tf.metrics import segmentation_figures
+from unet_tf.metrics import segmentation_metrics
 
 
-def figures_of(truth, predicted, class_names):
+def metrics_of(truth, predicted, class_names):
     """Accuracy, mean IoU and IoU of each class, of masks in arrays.
 
     Args:
@@ -17,21 +17,21 @@ def figures_of(truth, predicted, class_names):
         class_names: one a class.
 
     Returns:
-        Name to number, as `segmentation_figures`.
+        Name to number, as `segmentation_metrics`.
     """
     confusion = confusion_of(truth, predicted, len(class_names))
-    figures = segmentation_figures(confusion, class_names)
+    figures = segmentation_metrics(confusion, class_names)
     return {name: float(value) for name, value in figures.items()}
 
 
 def confusion_of(truth, predicted, classes):
-    """Pixel counts, (true class, predicted class), of masks as in `figures_of`."""
+    """Pixel counts, (true class, predicted class), of masks as in `metrics_of`."""
     counted = truth != IGNORE
     cells = truth[counted].astype(int) * classes + predicted[counted]
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
-def floors(training_masks, test_masks, class_names):
+def baselines(training_masks, test_masks, class_names):
     """What no network is needed for.
 
     Args:
@@ -49,10 +49,8 @@ def floors(training_masks, test_masks, class_names):
         counts.argmax(0).astype(test_masks.dtype), test_masks.shape
     )
     return {
-        "floor: commonest class": figures_of(test_masks, everywhere, class_names),
-        "floor: commonest class of each position": figures_of(
-            test_masks, by_position, class_names
-        ),
+        "baseline_majority_class": metrics_of(test_masks, everywhere, class_names),
+        "baseline_positional_prior": metrics_of(test_masks, by_position, class_names),
     }
 
 
@@ -103,7 +101,7 @@ def draw_predictions(path, photos, truth, predicted, class_names, colours):
             axis.imshow(picture)
             axis.set(xticks=[], yticks=[])
             if title in predicted:
-                iou = figures_of(truth[column], predicted[title][column], class_names)
+                iou = metrics_of(truth[column], predicted[title][column], class_names)
                 axis.set_title(f"mean IoU {_cell(iou['mean_iou'], 2)}", fontsize=9)
     patches = [
         plt.Rectangle((0, 0), 1, 1, color=np.array(colour) / 255) for colour in colours
@@ -116,7 +114,7 @@ def table(rows, class_names):
     """Figures as a Markdown table.
 
     Args:
-        rows: title to figures, as `figures_of`; one that there is not is "-".
+        rows: title to figures, as `metrics_of`; one that there is not is "-".
         class_names: one a class.
     """
     columns = ["accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)]

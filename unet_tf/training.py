@@ -4,17 +4,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from train_tf import devices, training
-from train_tf.decode import decode_picture
+from train_tf import devices
+from train_tf.assertions import within
+from train_tf.data.image_ops import decode_image
 from train_tf.export import Signature, export
-from train_tf.graph_checks import within
+from train_tf.optimizers import ConvMuon
+from train_tf.run import task as training
 from train_tf.schedule import learning_rate
 from unet_tf import data, report
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
 from unet_tf.losses import LOSSES
 from unet_tf.metrics import SegmentationMetrics
 from unet_tf.model import build_unet
-from unet_tf.optimizer import Muon
 
 SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
 ZOOM = 2  # of pictures in TensorBoard
@@ -68,7 +69,7 @@ class UNetTask(training.Task):
     curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
     use = "Use it:      python scripts/predict_unet.py --model {} PHOTO_OR_FOLDER"
 
-    of_data = (
+    data_options = (
         "data_dir",
         "images",
         "masks",
@@ -85,10 +86,10 @@ class UNetTask(training.Task):
         self.inputs = tf.TensorSpec((None, *self.shape), tf.float32, "image")
 
     def load(self):
-        return data.load_photographs(self.config)
+        return data.load_data(self.config)
 
     @staticmethod
-    def compared(config):
+    def tracked_options(config):
         return {name: getattr(config, name) for name in COMPARED}
 
     def build(self):
@@ -128,9 +129,9 @@ class UNetTask(training.Task):
             photographs.colours,
         )
         return {
-            "test": report.figures_of(truth, predicted, names),
-            "test, mirrored too": report.figures_of(truth, mirrored, names),
-            **report.floors(photographs.train.masks[..., 0], truth, names),
+            "test": report.metrics_of(truth, predicted, names),
+            "test_flip_averaged": report.metrics_of(truth, mirrored, names),
+            **report.baselines(photographs.train.masks[..., 0], truth, names),
         }
 
     def export(self, model):
@@ -138,7 +139,7 @@ class UNetTask(training.Task):
 
     def summary(self, results):
         rows = {f"test, {results['images']['test']} photographs": results["test"]}
-        others = ("test, mirrored too", *(x for x in results if x.startswith("floor")))
+        others = ("test_flip_averaged", *(x for x in results if x.startswith("floor")))
         rows |= {title: results[title] for title in others}
         return report.table(rows, self.data.class_names)
 
@@ -159,7 +160,9 @@ def build(config, image_shape, classes):
 def compile_model(model, config, steps, class_names):
     """Give a UNet its loss, its metrics, and Muon with the config's schedule."""
     model.compile(
-        Muon(learning_rate(config, steps), weight_decay=0.01, adam_weight_decay=0.01),
+        ConvMuon(
+            learning_rate(config, steps), weight_decay=0.01, adam_weight_decay=0.01
+        ),
         LOSSES[config.loss](),
         metrics=[SegmentationMetrics(class_names)],
     )
@@ -184,7 +187,7 @@ def export_unet(model, config, photographs):
         return {"probabilities": probabilities, "mask": mask}
 
     def prepare(contents):
-        photo = decode_picture(contents)
+        photo = decode_image(contents)
         return data.resize_photo(photo, size), tf.shape(photo)[:2]
 
     def segment_encoded(image_bytes):

@@ -6,15 +6,15 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import BareConfig, write_photos_and_masks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny import BareConfig, write_photos_and_masks
 
 from serve_tf.rest import to_request
 from serve_tf.server import Refused
 from train_tf.errors import InputError
-from train_tf.run import TOLD
+from train_tf.run.loop import TOLD
 
 pytestmark = pytest.mark.slow
 TIMES = 100
@@ -56,7 +56,7 @@ def picture(form):
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "mask"])
 def test_picture_folders(form, tmp_path, record):
-    from unet_tf.photo_folder import read_photo_folder
+    from train_tf.data.folders import read_mask_folder
 
     images, masks = write_photos_and_masks(tmp_path)
     if form == "mask":
@@ -72,7 +72,7 @@ def test_picture_folders(form, tmp_path, record):
         nonlocal refused
         place.write_bytes(content)
         try:
-            read_photo_folder(images, masks, None, lambda photo, mask: (photo, mask))
+            read_mask_folder(images, masks, None, lambda photo, mask: (photo, mask))
         except InputError as error:
             assert place.name in str(error)
             refused += 1
@@ -112,7 +112,7 @@ def stopped_run(tmp_path):
     """The folder of a run that was stopped after two of three epochs."""
     import keras
 
-    from train_tf.run import Run
+    from train_tf.run.loop import Run
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -137,8 +137,9 @@ FILES = [
 
 @pytest.mark.parametrize("name", FILES)
 def test_run_folder(name, stopped_run, tmp_path, record, capsys):
-    from train_tf import devices, training
-    from train_tf.run import Run
+    from train_tf import devices
+    from train_tf.run import task as training
+    from train_tf.run.loop import Run
 
     folder, model = stopped_run
     kept = tmp_path / "kept"

@@ -9,8 +9,8 @@ import sys
 import time
 
 import pytest
-from training import ROOT, SMALL
-from weights import assert_same_weights
+from faults.training import ROOT, SMALL
+from weight_files import assert_same_weights
 
 pytestmark = pytest.mark.slow
 

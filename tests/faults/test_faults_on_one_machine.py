@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 import pytest
-from training import ROOT, Training
-from weights import assert_same_weights
+from faults.training import ROOT, Training
+from weight_files import assert_same_weights
 
 pytestmark = pytest.mark.slow
 

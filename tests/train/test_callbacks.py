@@ -1,0 +1,79 @@
+"""What TensorBoard gets: rising steps, pictures, the graph, the options."""
+
+from collections import defaultdict
+
+import pytest
+import tensorflow as tf
+
+
+def events(folder):
+    """(tag to list of (step, value)) of each event file folder, and the graphs."""
+    found, graphs = defaultdict(list), 0
+    for file in sorted(folder.glob("events*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            graphs += bool(event.graph_def)
+            for value in event.summary.value:
+                found[value.tag].append((event.step, tf.make_ndarray(value.tensor)))
+    return found, graphs
+
+
+@pytest.fixture
+def resumed_folder(extended):
+    """TensorBoard's folder of a run of two epochs that was extended to three."""
+    return extended[0].run_folder / "tensorboard"
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_scalars_rise_by_one_an_epoch_also_across_a_resumption(part, resumed_folder):
+    found, _ = events(resumed_folder / part)
+    for name in ("loss", "accuracy", "mean_iou", "iou_pet", "iou_outline"):
+        assert [step for step, _ in found[f"figures/{name}"]] == [1, 2, 3], name
+
+
+def test_learning_rate_is_there(resumed_folder):
+    found, _ = events(resumed_folder / "train")
+    rates = [float(rate) for _, rate in found["training/learning_rate"]]
+    assert len(rates) == 3 and 0 < rates[-1] < max(rates) <= 0.01
+
+
+def test_pictures_of_the_same_photographs_follow_each_epoch(resumed_folder):
+    found, _ = events(resumed_folder / "validation")
+    pictures = found["pictures/photograph, truth, prediction"]
+    assert [step for step, _ in pictures] == [1, 2, 3]
+    shown = []
+    for _, picture in pictures:
+        width, height, *encoded = picture
+        assert (int(width), int(height), len(encoded)) == (2 * 3 * 32, 2 * 32, 8)
+        shown.append([tf.io.decode_png(one).numpy() for one in encoded])
+    for first, last in zip(shown[0], shown[-1], strict=True):
+        assert (first[:, :128] == last[:, :128]).all()  # photograph and truth
+    assert any((a != b).any() for a, b in zip(shown[0], shown[-1], strict=True))
+
+
+def test_graph_and_options_are_there(resumed_folder):
+    _, graphs = events(resumed_folder / "train")
+    assert graphs
+    found, _ = events(resumed_folder / "validation")
+    assert "_hparams_/session_start_info" in found
+
+
+def test_table_of_options_is_left_to_tensorboard(resumed_folder):
+    # It would show the figures of one run's list alone, also of runs of another kind.
+    found, _ = events(resumed_folder / "validation")
+    assert "_hparams_/experiment" not in found
+
+
+def test_vae_s_pictures_and_spreads_follow_each_epoch(trained_cvae):
+    config = trained_cvae[0]
+    found, _ = events(config.run_folder / "tensorboard/validation")
+    for title in (
+        "pictures/images, reconstructions",
+        "pictures/images, and under each label",
+        "pictures/samples of each class",
+        "histograms/rate of latents, level 1",
+        "histograms/rate of latents, level 3",
+    ):
+        assert [step for step, _ in found[title]] == [1, 2], (title, sorted(found))
+    assert "_hparams_/session_start_info" in found
+    _, graphs = events(config.run_folder / "tensorboard/train")
+    assert graphs

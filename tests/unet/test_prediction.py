@@ -1,0 +1,158 @@
+"""Prediction: at the photograph's size, names kept, broken files told."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from train_tf.data.folders import read_mask
+from train_tf.data.images import read_image
+from train_tf.errors import InputError
+from unet_tf.prediction import Segmenter, predict
+
+
+def save_photo(path, size=(60, 40), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3))
+    Image.fromarray(draw.astype("uint8")).save(path, **options)
+
+
+def test_masks_and_overlays_have_the_photographs_size_and_name(trained, tmp_path):
+    _, results, _ = trained
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for name in ("a.jpg", "sub/b.webp", "sub/deep/c.tif", "d.bmp"):
+        save_photo(photos / name)
+    assert predict(results["saved_model"], photos, out) == (4, [])
+    for kind in ("masks", "overlays"):
+        found = {str(x.relative_to(out / kind)) for x in (out / kind).rglob("*.png")}
+        assert found == {"a.png", "sub/b.png", "sub/deep/c.png", "d.png"}
+    with Image.open(out / "masks" / "a.png") as mask:
+        assert (mask.size, mask.mode) == ((60, 40), "P")
+        assert mask.getpalette()[:9] == [230, 159, 0, 0, 0, 0, 0, 114, 178]
+        assert set(np.unique(mask)) <= {0, 1, 2}
+    with Image.open(out / "overlays" / "a.png") as overlay:
+        assert (overlay.size, overlay.mode) == ((60, 40), "RGB")
+
+
+def test_mirror_is_asked_for_by_its_option(trained, tmp_path):
+    model, made = trained[1]["saved_model"], {}
+    save_photo(tmp_path / "a.png")
+    for mirror in (False, True):
+        predict(model, tmp_path / "a.png", tmp_path / "out", mirror)
+        mask = np.asarray(Image.open(tmp_path / "out/masks/a.png"))
+        made[mirror] = mask
+        segmenter = Segmenter(model, mirror)
+        np.testing.assert_array_equal(mask, segmenter(read_image(tmp_path / "a.png")))
+    assert (made[False] != made[True]).any()
+
+
+def test_photograph_that_was_turned_is_seen_upright(trained, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    save_photo(tmp_path / "turned.jpg", exif=exif)
+    predict(trained[1]["saved_model"], tmp_path / "turned.jpg", tmp_path / "out")
+    with Image.open(tmp_path / "out/masks/turned.png") as mask:
+        assert mask.size == (40, 60)
+
+
+def test_two_photographs_of_one_name_do_not_overwrite_each_other(trained, tmp_path):
+    save_photo(tmp_path / "in/a.jpg")
+    save_photo(tmp_path / "in/a.png")
+    predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out/masks").iterdir()}
+    assert names == {"a.jpg.png", "a.png.png"}
+
+
+def test_no_name_is_given_twice(trained, tmp_path):
+    for name in ("a.jpg", "a.png", "a.jpg.png"):
+        save_photo(tmp_path / "in" / name)
+    predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out/masks").iterdir()}
+    assert names == {"a.jpg.png", "a.png.png", "a.jpg.png.png"}
+
+
+def test_what_was_written_beside_the_photographs_is_none_of_them(trained, tmp_path):
+    save_photo(tmp_path / "a.jpg")
+    for _ in range(2):
+        written = predict(trained[1]["saved_model"], tmp_path, tmp_path / "predictions")
+        assert written == (1, [])
+    assert len(list(tmp_path.rglob("*.png"))) == 2
+
+
+def test_broken_photograph_is_told_and_the_rest_goes_on(trained, tmp_path):
+    save_photo(tmp_path / "in/a.jpg")
+    (tmp_path / "in/b.jpg").touch()
+    written, [problem] = predict(
+        trained[1]["saved_model"], tmp_path / "in", tmp_path / "out"
+    )
+    assert written == 1 and "b.jpg" in problem
+    assert [x.name for x in (tmp_path / "out/masks").iterdir()] == ["a.png"]
+
+
+def test_masks_are_those_that_were_learnt(trained_on_own):
+    config, _ = trained_on_own
+    segmenter = Segmenter(config.saved_models_dir / config.name)
+    assert segmenter.class_names == ["class_0", "class_1"]
+    agreeing = [
+        segmenter(read_image(config.images / file.name)) == read_mask(file) // 255
+        for file in config.masks.iterdir()
+    ]
+    assert np.mean(agreeing) > 0.93
+
+
+def test_mirrored_prediction_of_a_mirrored_photograph_is_its_mirror(trained_on_own):
+    config, _ = trained_on_own
+    segmenter = Segmenter(config.saved_models_dir / config.name, mirror=True)
+    photo = read_image(config.images / "3.png")
+    np.testing.assert_array_equal(segmenter(photo[:, ::-1]), segmenter(photo)[:, ::-1])
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_folder_without_a_model_is_named(make, tmp_path):
+    folder = tmp_path / "model"
+    if make:
+        folder.mkdir()
+    with pytest.raises(InputError, match=str(folder)):
+        Segmenter(folder)
+
+
+def test_newest_version_of_a_name_is_taken(trained, tmp_path):
+    config, results, _ = trained
+    name = tmp_path / "name"
+    (name / "2").mkdir(parents=True)
+    (name / "10").symlink_to(results["saved_model"])
+    assert Segmenter(name).image_size == config.image_size
+
+
+def test_folder_without_pictures_is_named(trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        predict(trained[1]["saved_model"], tmp_path / "empty", tmp_path / "out")
+
+
+def test_workers_share_a_folder_and_names_follow_from_the_whole(
+    trained, tmp_path, monkeypatch
+):
+    for name in ("a.jpg", "a.png", "b.jpg", "sub/c.jpg", "d.jpg"):
+        save_photo(tmp_path / "in" / name)
+    workers = ["host-0:1", "host-1:1"]
+    written = 0
+    for index in range(2):
+        task = {"type": "worker", "index": index}
+        cluster = {"cluster": {"worker": workers}, "task": task}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+        count, problems = predict(
+            trained[1]["saved_model"], tmp_path / "in", tmp_path / "out"
+        )
+        assert count in (2, 3) and not problems
+        written += count
+    assert written == 5
+    masks = tmp_path / "out/masks"
+    assert {str(x.relative_to(masks)) for x in masks.rglob("*.png")} == {
+        "a.jpg.png",
+        "a.png.png",
+        "b.jpg.png",
+        "sub/c.png",
+        "d.jpg.png",
+    }
