@@ -1,33 +1,37 @@
-"""What a SavedModel refuses by itself, inside its graph, with a message."""
+"""Input checks inside a graph: a SavedModel refuses bad values with a message."""
 
 import tensorflow as tf
 
 
 def only_if(condition, *message):
-    """A context in which nothing is computed before a condition is known to hold.
+    """A context in which nothing is computed unless a condition holds.
 
     Args:
-        condition: a boolean tensor, a scalar.
-        message: texts and tensors, what the refusal says.
+        condition: a boolean scalar tensor.
+        message: strings and tensors of the error message.
 
     Raises:
-        tf.errors.InvalidArgumentError: if it does not hold; in a graph, when it runs.
+        tf.errors.InvalidArgumentError: if the condition does not hold; in a graph, when
+            it runs.
     """
-    refusal = tf.debugging.Assert(condition, message)
+    assertion = tf.debugging.Assert(condition, message)
     # Outside of a graph the assertion has raised by now, or it is None.
-    return tf.control_dependencies([] if refusal is None else [refusal])
+    return tf.control_dependencies([] if assertion is None else [assertion])
 
 
 def within(name, values, lowest=tf.float32.min, highest=tf.float32.max):
-    """An input of a signature, refused inside the graph where it is out of range.
+    """Pass on an input, and refuse it where a value is out of range or NaN.
 
     Args:
         name: of the input, for the message.
-        values: a float tensor; NaN is in no range.
+        values: a float tensor.
         lowest, highest: the range.
 
     Returns:
         The values.
+
+    Raises:
+        tf.errors.InvalidArgumentError: states the range expected and received.
     """
     fits = tf.reduce_all((values >= lowest) & (values <= highest))
     expected = f"Expected {name} from {lowest:g} to {highest:g}. Received:"

@@ -4,16 +4,17 @@ import argparse
 import contextlib
 import dataclasses
 import inspect
-import io
 import os
 import signal
 import sys
 from pathlib import Path
 
+from train_tf.config import flag
 from train_tf.errors import InputError, Terminated, WorkerLost
 from train_tf.files import read_json
 
 TRY_AGAIN = 75  # the exit status EX_TEMPFAIL of sysexits.h
+DEBUG = "--debug"
 
 
 def run(config_class, function, tensorflow=True):
@@ -22,35 +23,38 @@ def run(config_class, function, tensorflow=True):
     Args:
         config_class: a dataclass whose fields are the options.
         function: takes the config; returns the exit status, or None for 0. It shall
-            import what is slow by itself, so that `--help` answers at once.
-        tensorflow: whether it needs TensorFlow, which is then started quietly.
+            import slow modules itself, so that `--help` answers at once.
+        tensorflow: whether to import TensorFlow first, without its start-up messages.
 
     Returns:
-        The exit status: 2 when a person has to mend something, 75 when another worker
-        is gone and all can be started again, 130 or 143 when it was stopped by Ctrl-C
-        or SIGTERM. All are told on stderr.
+        The exit status: 2 for an error that the user can mend, 75 if another worker
+        was lost and all can be started again, 130 or 143 after Ctrl-C or SIGTERM. The
+        message goes to stderr; `--debug` adds the traceback.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    arguments = sys.argv[1:]
+    options_end = arguments.index("--") if "--" in arguments else len(arguments)
+    debug = DEBUG in arguments[:options_end]
+    if debug:
+        arguments.remove(DEBUG)
     try:
-        config = _parse(config_class, sys.argv[1:])
+        config = _parse(config_class, arguments)
         if tensorflow:
             start_tensorflow()
         return function(config) or 0
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except WorkerLost as error:
-        print(f"error: {error}", file=sys.stderr)
-        return TRY_AGAIN
+    except (InputError, WorkerLost) as error:
+        message = f"error: {error}"
+        status = TRY_AGAIN if isinstance(error, WorkerLost) else 2
     except OSError as error:  # a full disk, a folder that cannot be written
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        message, status = f"error: {error} ({DEBUG} shows where)", 2
     except KeyboardInterrupt:
-        print("\nstopped by Ctrl-C", file=sys.stderr)
-        return 130
+        message, status = "\nstopped by Ctrl-C", 130
     except Terminated:
-        print("\nstopped by SIGTERM", file=sys.stderr)
-        return 143
+        message, status = "\nstopped by SIGTERM", 143
+    if debug:
+        raise
+    print(message, file=sys.stderr)
+    return status
 
 
 def to_dict(config):
@@ -61,17 +65,31 @@ def to_dict(config):
     }
 
 
-def start_tensorflow():
-    """Import TensorFlow without the notes that its C++ side prints on starting.
+def from_dict(config_class, options, file):
+    """A config of the options in a JSON file.
 
-    They come before any log level applies, call a missing GPU an error, and say nothing
-    to the person who waits. What goes wrong in earnest is raised as an exception.
+    Raises:
+        InputError: if they are not options of this config.
+    """
+    try:
+        return config_class(**options)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Expected options of this command in {file}. {error}"
+        ) from error
+
+
+def start_tensorflow():
+    """Import TensorFlow without the messages that its C++ side prints on starting.
+
+    They come before any log level applies and call a missing GPU an error. Real
+    failures are raised as exceptions.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures go to files, not to windows
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures go to files, not to windows
     stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    with open(os.devnull, "w") as devnull:
+        os.dup2(devnull.fileno(), 2)
         try:
             import tensorflow as tf
 
@@ -83,66 +101,48 @@ def start_tensorflow():
 
 @contextlib.contextmanager
 def silent():
-    """Within it, what is printed is not shown; errors are."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    """Discard what is printed to stdout."""
+    with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull):
         yield
 
 
 def _parse(config_class, arguments):
-    """A config of what the command line says, and of the file that it names."""
+    """Options of the file that --config names, then those of the command line."""
     import tyro
 
-    _describe_options(config_class)
-
-    def parse(options):
-        told = inspect.cleandoc(config_class.__doc__)
-        return tyro.cli(config_class, description=told, args=options)
-
+    _set_help_texts(config_class)
     naming = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     naming.add_argument("--config")
     file = naming.parse_known_args(arguments)[0].config
-    if not file or "config" not in _names(config_class):
-        return parse(arguments)
-    options = read_json(file)
-    of_file = _as_arguments(options, config_class, file)
+    from_file = []
+    if file and "config" in _names(config_class):
+        from_file = _as_arguments(read_json(file), config_class, file)
+    description = inspect.cleandoc(config_class.__doc__)
+    description += f"\n\n{DEBUG} shows the traceback of an error."
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            config = parse(of_file)
-    except SystemExit:  # with those of the command line they may be in order
-        try:
-            return parse([*of_file, *arguments])
-        except SystemExit as error:  # after telling which
-            raise InputError(f"Not in order: the options in {file}.") from error
-    asked_for = {x: y for x, y in options.items() if not _follows(config, x)}
-    return parse([*_as_arguments(asked_for, config_class, file), *arguments])
+        return tyro.cli(
+            config_class, description=description, args=[*from_file, *arguments]
+        )
+    except SystemExit as error:
+        if from_file and error.code:  # tyro has printed which option is wrong
+            raise InputError(f"Expected valid options in {file}.") from error
+        raise
 
 
-def _follows(config, name):
-    """Whether an option's value is the one that it would get if it were left out."""
-    value = getattr(config, name)
-    if getattr(type(config), name, None) is not None or value is None:
-        return False
-    try:
-        return getattr(dataclasses.replace(config, **{name: None}), name) == value
-    except InputError:
-        return False
-
-
-def _describe_options(config_class):
-    """Give tyro each option's docstring in one paragraph: it breaks them where the
-    source does."""
+def _set_help_texts(config_class):
+    """Give tyro each option's docstring as one paragraph; it keeps line breaks."""
     from docstring_parser import parse_from_object
 
-    told = {}
-    for declared in reversed(config_class.__mro__[:-1]):
-        for option in parse_from_object(declared).params:
-            told[option.arg_name] = " ".join(option.description.split())
+    texts = {}
+    for base in reversed(config_class.__mro__[:-1]):
+        for option in parse_from_object(base).params:
+            texts[option.arg_name] = " ".join(option.description.split())
     for field in dataclasses.fields(config_class):
-        field.metadata = {"help": told.get(field.name)}
+        field.metadata = {"help": texts.get(field.name)}
 
 
 def _as_arguments(options, config_class, file):
-    """Options of a JSON file as a person would type them."""
+    """Options of a JSON file as command-line arguments."""
     unknown = sorted(options.keys() - _names(config_class))
     if unknown:
         raise InputError(
@@ -151,13 +151,12 @@ def _as_arguments(options, config_class, file):
         )
     arguments = []
     for name, value in options.items():
-        option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            arguments.append(option if value else f"--no-{option[2:]}")
+            arguments.append(flag(name) if value else f"--no-{flag(name)[2:]}")
         elif isinstance(value, list):
-            arguments += [option, *map(str, value)]
+            arguments += [flag(name), *map(str, value)]
         elif value is not None:
-            arguments.append(f"{option}={value}")
+            arguments.append(f"{flag(name)}={value}")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""What a run computes with: processors, precision, seeds, memory."""
+"""Processors, precision, seeds and memory."""
 
 import contextlib
 import math
@@ -9,58 +9,48 @@ import keras
 import psutil
 import tensorflow as tf
 
-from train_tf.distributed import cluster
 from train_tf.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 
 
-def set_up(precision, seed, strategy="auto"):
-    """Choose the devices and the precision, seed every random generator, and say so.
+def set_up(precision, seed, replicas=1):
+    """Set the precision, seed every random generator, and print both.
 
     Args:
-        precision: "float32", "bfloat16", "float16", or "auto": bfloat16 where the
-            processor has instructions for it, else float32. Of several workers, the
-            chief's counts.
-        seed: a whole number.
-        strategy: as `train_tf.distributed.cluster.choose` takes it.
-
-    Returns:
-        The `tf.distribute` strategy.
+        precision: "float32", "bfloat16", "float16" or "auto", see `resolve_precision`.
+        seed: an integer.
+        replicas: how many replicas train together, for the message.
     """
-    strategy = cluster.choose(strategy)
     keras.utils.set_random_seed(seed)
-    gpus = tf.config.list_physical_devices("GPU")
-    precision = cluster.from_chief(
-        resolve_precision(precision).encode(), strategy
-    ).decode()
+    precision = resolve_precision(precision)
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
+    gpus = tf.config.list_physical_devices("GPU")
     device = f"{len(gpus)} GPU" if gpus else f"{threads()} CPU threads"
-    count = strategy.num_replicas_in_sync
-    shared = f", {count} replicas" if count > 1 else ""
+    shared = f", {replicas} replicas" if replicas > 1 else ""
     print(f"Device: {device}{shared}, {policy}, seed {seed}")
-    return strategy
 
 
 def resolve_precision(precision):
-    """The precision that "auto" stands for on this processor; another as it is."""
+    """The precision to compute in: for "auto", bfloat16 where the processor (or GPU)
+    has instructions for it, else float32; any other as it is."""
     if precision != "auto":
         return precision
-    return "bfloat16" if is_good_at_bfloat16() else "float32"
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def threads():
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
+    """The number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # missing on macOS
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count()
 
 
 @contextlib.contextmanager
 def float32():
-    """Within it, layers are built in float32, whatever the run's precision."""
+    """Build layers in float32 inside this context, whatever the run's precision."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -69,13 +59,13 @@ def float32():
         keras.config.set_dtype_policy(policy)
 
 
-def check_fits(size, what, way_out):
-    """Refuse what cannot fit into the memory that is free.
+def check_fits(size, what, remedy):
+    """Refuse what cannot fit into free memory.
 
     Args:
-        size: bytes needed at the least.
+        size: the fewest bytes needed.
         what: what needs them, for the message.
-        way_out: what a person can do about it, for the message.
+        remedy: what the user can do about it, for the message.
 
     Raises:
         InputError: if fewer bytes are free.
@@ -84,19 +74,19 @@ def check_fits(size, what, way_out):
     if size > free:
         raise InputError(
             f"{what} needs about {size / 2**30:.1f} GiB of memory and "
-            f"{free / 2**30:.1f} GiB are free. {way_out}"
+            f"{free / 2**30:.1f} GiB are free. {remedy}"
         )
 
 
 def check_memory(models, batch_size):
     """Refuse a training that cannot fit into memory, before it starts.
 
-    Counts one copy of each layer's output for a batch, which is about what the backward
-    pass needs at the least.
+    Counts one copy of each layer's output per batch: the least that the backward pass
+    needs.
 
     Args:
-        models: functional `keras.Model`s of known image size, the first for images.
-        batch_size: images a training step.
+        models: functional `keras.Model`s of known image size; the first takes images.
+        batch_size: images per training step.
 
     Raises:
         InputError: if the outputs alone exceed the memory that is free.
@@ -109,21 +99,21 @@ def check_memory(models, batch_size):
         check_fits(
             batch_size * size,
             f"A training step with a batch of {batch}",
-            "Make the pictures, the batch or the network smaller.",
+            "Use smaller images, a smaller batch or a smaller network.",
         )
 
 
-def is_good_at_bfloat16():
-    """Whether the GPUs, or without any the processor, have instructions for it."""
+def has_bfloat16():
+    """Whether the GPUs, or without GPUs the processor, have bfloat16 instructions."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
-        return all(one.get("compute_capability", (0,)) >= (8, 0) for one in details)
+        return all(x.get("compute_capability", (0,)) >= (8, 0) for x in details)
     return bool(BFLOAT16_INSTRUCTIONS & instructions())
 
 
 def instructions():
-    """What the processor can do, as Linux names it; nothing where that is not told."""
+    """The processor's instruction sets by Linux's names; empty where unknown."""
     try:
         flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0]
     except (OSError, IndexError):  # not Linux, or not x86

@@ -1,13 +1,13 @@
-"""The errors that are told in a sentence."""
+"""Errors that a command reports as one message, without a traceback."""
 
 
 class InputError(ValueError):
-    """Says what was expected, what came, and where; shown without a traceback."""
+    """Something that the user can mend: states what was expected and received."""
 
 
 class Terminated(BaseException):
-    """SIGTERM came; like KeyboardInterrupt, no handler of errors shall catch it."""
+    """SIGTERM arrived. Like KeyboardInterrupt, no `except Exception` catches it."""
 
 
 class WorkerLost(RuntimeError):
-    """Says which of several workers is gone; started again, the run can go on."""
+    """Another worker is gone; the run can go on when all are started again."""

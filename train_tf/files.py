@@ -1,54 +1,48 @@
-"""Files that last: written beside their place, then renamed into it."""
+"""Files that survive a kill: written next to their path, then renamed into place."""
 
 import contextlib
 import csv
 import errno
-import functools
 import io
 import json
 import os
 import shutil
 from pathlib import Path
 
-import psutil
-
 from train_tf.errors import InputError
 
-FULL = "No space left on device"
+DISK_FULL = "No space left on device"
+PARTIAL = ".partial-"
 
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Give a temporary path next to `path`, and rename what was written there to it.
+    """Yield a temporary path, and rename what was written there to `path`.
 
-    Whatever stops the writing, a kill included, `path` is afterwards as it was before
-    or whole and new. A file may replace a file; a folder needs a place that is free.
+    Whatever stops the writing, a kill included, `path` is afterwards as it was before,
+    or complete and new. A file may replace a file; a folder needs a free path.
 
     Args:
-        path: where the file or folder shall be.
-
-    Yields:
-        The path to write to. For a folder, create it there.
+        path: the file or folder to write. Its name's ending is also the temporary
+            path's: Keras and matplotlib choose the format by it.
 
     Raises:
-        OSError: if the disk is full, whatever the writing library makes of that.
+        OSError: if the disk is full, whatever error the writing library makes of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in _left_half_written(path.parent).pop(path.name, ()):
-        if not _is_being_written(leftover):
-            _remove(leftover)
-    beside = _beside(path)
+    partial = _partial(path)
+    _remove(partial)
     try:
-        yield beside
-        _flush_to_disk(beside)
-        os.replace(beside, path)
+        yield partial
+        _flush_to_disk(partial)
+        os.replace(partial, path)
     except Exception as error:
-        if FULL in str(error) and not isinstance(error, OSError):
-            raise OSError(errno.ENOSPC, FULL, str(path)) from error
+        if DISK_FULL in str(error) and not isinstance(error, OSError):
+            raise OSError(errno.ENOSPC, DISK_FULL, str(path)) from error
         raise
     finally:
-        _remove(beside)
+        _remove(partial)
 
 
 def read_json(path):
@@ -56,19 +50,19 @@ def read_json(path):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        InputError: if there is something else in it.
+        InputError: if the file holds something else.
     """
     try:
         content = json.loads(Path(path).read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
+        raise InputError(f"Expected JSON in {path}. {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"Expected {path} to hold a JSON object.")
     return content
 
 
 def as_csv(rows):
-    """The text of a CSV file: a header and a line for each dict."""
+    """The text of a CSV file: a header, and a line per dict."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
@@ -77,51 +71,31 @@ def as_csv(rows):
 
 
 def write_json(path, content):
-    """Write a dict as readable JSON."""
+    """Write a dict as indented JSON."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path, text):
-    """Write a text file, UTF-8."""
-    with atomic_write(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write a text file in UTF-8."""
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def remove(folder):
-    """Delete a folder; after a kill it is whole, or what `remove_leftovers` deletes."""
-    beside = _beside(folder)
-    folder.rename(beside)
-    shutil.rmtree(beside)
+    """Delete a folder; a kill leaves it whole, or as a leftover."""
+    partial = _partial(folder)
+    folder.rename(partial)
+    shutil.rmtree(partial)
 
 
 def remove_leftovers(folder):
     """Delete what a killed process left half-written in `folder`."""
-    for leftover in Path(folder).glob(".writing-*"):
+    for leftover in Path(folder).glob(f"{PARTIAL}*"):
         _remove(leftover)
 
 
-@functools.cache  # a folder of many files is gone through once
-def _left_half_written(folder):
-    """Name to what other processes were writing to it when this one first looked."""
-    found = {}
-    for path in folder.glob(".writing-*-*"):
-        found.setdefault(path.name.split("-", 2)[2], []).append(path)
-    return found
-
-
-def _is_being_written(beside):
-    """Whether the process that its name names is there, and is another one."""
-    process = beside.name.split("-")[1]
-    return (
-        process.isdecimal()
-        and int(process) != os.getpid()
-        and psutil.pid_exists(int(process))
-    )
-
-
-def _beside(path):
-    # The ending stays the same: Keras and matplotlib choose the format by it.
-    return path.with_name(f".writing-{os.getpid()}-{path.name}")
+def _partial(path):
+    return path.with_name(f"{PARTIAL}{path.name}")
 
 
 def _remove(path):

@@ -1,20 +1,20 @@
-"""Layers of Keras that TensorFlow computes faster in one operation."""
+"""Keras layers that TensorFlow computes faster in one operation."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable("train_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras's, with the same weights and results, but for rounding.
+    """Batch normalization with the weights and results of Keras's, up to rounding.
 
-    Keras adds it up from a dozen operations, in float32, each of which goes through all
-    features; that is a quarter of a UNet's training step on a processor. TensorFlow's
-    one operation for features, (batch, height, width, channels), takes the place of
-    them, unless statistics are those of several replicas.
+    Keras composes it of a dozen float32 operations over all features, which take a
+    quarter of a UNet's training step on a CPU. This layer uses TensorFlow's fused
+    operation for features of shape (batch, height, width, channels), except where the
+    statistics are taken over several replicas.
     """
 
     def call(self, inputs, training=None, mask=None):
-        of_batch = training and self.trainable
+        use_batch = training and self.trainable
         if (
             keras.backend.backend() != "tensorflow"
             or len(inputs.shape) != 4
@@ -23,24 +23,24 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             or self.renorm
             or self.gamma is None
             or self.beta is None
-            or (of_batch and self.synchronized)
+            or (use_batch and self.synchronized)
         ):
             return super().call(inputs, training, mask)
         import tensorflow as tf
 
-        none = tf.zeros((0,))
+        empty = tf.zeros((0,))
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=self.gamma,
             offset=self.beta,
-            mean=none if of_batch else self.moving_mean,
-            variance=none if of_batch else self.moving_variance,
+            mean=empty if use_batch else self.moving_mean,
+            variance=empty if use_batch else self.moving_variance,
             epsilon=self.epsilon,
-            is_training=bool(of_batch),
+            is_training=bool(use_batch),
         )
-        if of_batch:
+        if use_batch:
             count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-            # It is of a sample there, count - 1, and of the batch itself in Keras.
+            # TensorFlow gives the sample variance, Keras uses that of the batch.
             variance *= tf.maximum(count - 1, 1) / count
             for moving, new in (
                 (self.moving_mean, mean),

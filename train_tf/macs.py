@@ -1,4 +1,4 @@
-"""How much a network asks of a machine."""
+"""The cost of a network: multiply-accumulate operations (MACs)."""
 
 import math
 
@@ -6,25 +6,26 @@ import keras
 
 
 def macs(model):
-    """Multiplications of one image through a network's convolutions and dense layers.
+    """MACs of one image through a network's convolutions and dense layers.
 
-    Biases, norms and activations are not counted, nor are savings by a clever order.
+    Biases, norms and activations are not counted.
 
     Args:
         model: a functional `keras.Model` of known image size.
 
     Returns:
-        A whole number.
+        An integer.
     """
     return sum(_of_layer(layer) for layer in model.layers)
 
 
 def _of_layer(layer):
-    kernel = getattr(layer, "kernel", None)
+    # A layer may wrap a convolution, as UpsampleConvolution does.
+    kernel = getattr(getattr(layer, "convolution", layer), "kernel", None)
     if kernel is None:
         return 0
-    # A transposed convolution lays its kernel at each place of what comes in, all
-    # others at each place of what comes out.
+    # A transposed convolution applies its kernel at each place of its input, all others
+    # at each place of their output.
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)
     shape = layer.input.shape if transposed else layer.output.shape
     return math.prod(kernel.shape) * math.prod(shape[1:-1])

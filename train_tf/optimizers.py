@@ -1,4 +1,4 @@
-"""Adam by TensorFlow's own fused update."""
+"""The optimizers: Adam by TensorFlow's fused update, and Muon for convolutions."""
 
 import re
 
@@ -8,17 +8,17 @@ from keras import ops
 
 
 def adam_update(variable, m, v, gradient, learning_rate, step, beta_1, beta_2, epsilon):
-    """Update a variable by Adam, in one operation where Keras needs twenty.
+    """Update a variable by Adam in one operation; Keras needs twenty.
 
-    That is quicker, and saves two seconds of the compact VAE's first step. The formula
-    is Keras's (Kingma and Ba 2015, the order that ends section 2).
+    This is faster, and saves two seconds of the compact VAE's first step. The formula
+    is Keras's (Kingma and Ba 2015, end of section 2).
 
     Args:
         variable: the `tf.Variable`, changed in place.
         m, v: the Keras variables of its first and second moment, changed in place.
-        gradient: a tensor of its shape.
+        gradient: a tensor of the variable's shape.
         learning_rate, beta_1, beta_2, epsilon: the optimizer's.
-        step: number of this step, counted from 1.
+        step: number of this step, from 1.
     """
     step = tf.cast(step, variable.dtype)
     tf.raw_ops.ResourceApplyAdam(
@@ -37,13 +37,13 @@ def adam_update(variable, m, v, gradient, learning_rate, step, beta_1, beta_2, e
 
 @keras.saving.register_keras_serializable("train_tf")
 class FusedAdam(keras.optimizers.Adam):
-    """Keras's Adam, updating by `adam_update`, which has no amsgrad.
+    """Keras's Adam, updating by `adam_update`, without amsgrad.
 
-    Of several replicas the sum of the gradients is clipped, as one replica's would be;
-    Keras clips what each of them adds.
+    Several replicas clip the sum of their gradients, as one replica would; Keras clips
+    the gradient of each replica.
 
     Raises:
-        ValueError: if amsgrad is asked for.
+        ValueError: if amsgrad is set.
     """
 
     def __init__(self, *arguments, **settings):
@@ -76,26 +76,25 @@ class FusedAdam(keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable("train_tf")
 class ConvMuon(keras.optimizers.Muon):
-    """Keras's Muon, which is for matrices, with convolution kernels taken as such.
+    """Keras's Muon, applied to convolution kernels as matrices.
 
-    The momentum of a kernel, laid out as a matrix with a column for each filter (of a
-    transpose convolution, whose kernel Keras keeps so, for each input channel), is
-    replaced by the nearest orthogonal matrix before each step, so that no few strong
-    directions drown the others (Jordan et al. 2024, "Muon: An optimizer for hidden
-    layers in neural networks"). The last layer, biases and norms are left to AdamW.
+    The momentum of a kernel, reshaped to a matrix with one column per filter (per input
+    channel for a transposed convolution), is replaced by the nearest orthogonal matrix
+    before each step, so that no few strong directions dominate the others (Jordan et
+    al. 2024, "Muon: An optimizer for hidden layers in neural networks"). The last
+    layer, biases and norms are updated by AdamW.
 
-    On 256 photographs, 20 epochs of it reach a mean IoU that AdamW needs 40 for.
+    Trained on 256 images, it reaches a mean IoU in 20 epochs that takes AdamW 40.
 
-    The Newton-Schulz iteration to that matrix, X <- (a + b G + c G^2) X with G = X X^T,
-    is done on G, which is small: G <- P G P with P = a + b G + c G^2, and X is
-    multiplied by the product of all P in the end. For 3x3 kernels that takes a third of
-    the multiplications.
+    The Newton-Schulz iteration, X <- (a + b G + c G^2) X with G = X X^T, is applied to
+    the small G instead: G <- P G P with P = a + b G + c G^2, and X is multiplied by the
+    product of all P in the end. For 3x3 kernels this takes a third of the MACs.
 
     Args:
-        learning_rate: number or schedule, of the kernels; on AdamW's scale.
-        adam_lr_ratio: the learning rate of AdamW as a share of it.
-        exclude_layers: patterns of the names of layers whose kernels, too, are left to
-            AdamW.
+        learning_rate: number or schedule, for the kernels; on AdamW's scale.
+        adam_lr_ratio: AdamW's learning rate as a share of it.
+        exclude_layers: regular expressions; kernels of layers whose path matches one
+            are updated by AdamW too.
         settings: as `keras.optimizers.Muon`.
     """
 
@@ -141,14 +140,17 @@ class ConvMuon(keras.optimizers.Muon):
         )
 
     def zeropower_via_newtonschulz5(self, x, steps):
-        """The nearest orthogonal matrix, roughly, of a matrix."""
+        """The approximately nearest orthogonal matrix of a matrix."""
         tall = x.shape[0] > x.shape[1]
         x = ops.transpose(x) if tall else x
         x = x / (ops.norm(x) + 1e-7)
-        gram, one = x @ ops.transpose(x), ops.eye(x.shape[0], dtype=x.dtype)
-        product = one
+        gram, identity = x @ ops.transpose(x), ops.eye(x.shape[0], dtype=x.dtype)
+        product = identity
         for _ in range(steps):
-            step = self.muon_a * one + (self.muon_b * one + self.muon_c * gram) @ gram
+            step = (
+                self.muon_a * identity
+                + (self.muon_b * identity + self.muon_c * gram) @ gram
+            )
             product, gram = step @ product, step @ gram @ step
         x = product @ x
         return ops.transpose(x) if tall else x

@@ -1,12 +1,12 @@
-"""How the learning rate goes on."""
+"""The learning-rate schedule: linear warm-up, then cosine decay, or constant."""
 
 import math
 
 import keras
 from keras import ops
 
-WARM_UP = 0.05  # share of the steps in which a cosine schedule rises
-LAST = 0.005  # share of the highest rate that it ends with
+WARM_UP = 0.05  # share of the steps in which the rate rises
+FINAL = 0.005  # the last rate as a share of the peak
 
 
 def learning_rate(config, steps):
@@ -14,7 +14,7 @@ def learning_rate(config, steps):
 
     Args:
         config: a `train_tf.config.RunConfig`.
-        steps: batches an epoch.
+        steps: batches per epoch.
     """
     if config.schedule == "constant":
         return config.learning_rate
@@ -23,26 +23,26 @@ def learning_rate(config, steps):
 
 @keras.saving.register_keras_serializable("train_tf")
 class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises on a straight line, and falls as half a cosine (Loshchilov, Hutter 2017).
+    """Linear warm-up, then half a cosine (Loshchilov, Hutter 2017, "SGDR").
 
-    Keras's CosineDecay is the same with a branch in it; an optimizer asks for the rate
-    for each variable twice, and building as many branches took two seconds.
+    Keras's CosineDecay does the same with a branch in it; an optimizer evaluates the
+    rate twice per variable, and building as many branches took two seconds.
 
     Args:
-        highest: the rate after the rise.
+        peak: the rate after the warm-up.
         total: steps of the whole run.
     """
 
-    def __init__(self, highest, total):
-        self.highest, self.total = highest, total
+    def __init__(self, peak, total):
+        self.peak, self.total = peak, total
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
         rise = max(1, round(WARM_UP * self.total))
         rising = (1 + step * (1 - 1 / rise)) / rise
-        fallen = ops.clip((step - rise) / max(1, self.total - rise), 0, 1)
-        falling = LAST + (1 - LAST) * 0.5 * (1 + ops.cos(math.pi * fallen))
-        return self.highest * ops.where(step < rise, rising, falling)
+        fraction = ops.clip((step - rise) / max(1, self.total - rise), 0, 1)
+        falling = FINAL + (1 - FINAL) * 0.5 * (1 + ops.cos(math.pi * fraction))
+        return self.peak * ops.where(step < rise, rising, falling)
 
     def get_config(self):
-        return {"highest": self.highest, "total": self.total}
+        return {"peak": self.peak, "total": self.total}

@@ -1,8 +1,8 @@
-"""The checkpoints of a run: each is whole and unspoilt, or is put aside.
+"""The checkpoints of a run, each written whole and verified by a checksum.
 
-A checkpoint is a folder epoch-NNNN with model.weights.h5, the optimizer's state in it,
-and state.json: the run's history up to there, how long its epochs took, and the
-checksum of all of it.
+A checkpoint is a folder epoch-NNNN with model.weights.h5, which includes the
+optimizer's state, and state.json: the run's history, the seconds of its epochs, and a
+checksum of both files.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ WEIGHTS, STATE = "model.weights.h5", "state.json"
 class Checkpoints:
     """The folder of a run's checkpoints.
 
-    Opening it puts aside those that were damaged since they were written, and says so.
+    Opening it moves damaged checkpoints aside, and prints which.
 
     Args:
-        folder: where they are, or will be.
+        folder: its path; it need not exist.
 
     Attributes:
-        epochs: the epochs that there are checkpoints of, counted from 1, in order.
+        epochs: the epochs that have a checkpoint, from 1, in order.
 
     Raises:
         InputError: if there are checkpoints and all are damaged.
@@ -42,21 +42,21 @@ class Checkpoints:
         remove_leftovers(folder)
         found = (re.fullmatch(r"epoch-(\d+)", x.name) for x in folder.glob("epoch-*"))
         self.epochs = sorted(int(match[1]) for match in found if match)
-        damaged = [epoch for epoch in self.epochs if not self._is_sound(epoch)]
+        damaged = [epoch for epoch in self.epochs if not self._is_intact(epoch)]
         if damaged and damaged == self.epochs:
             raise InputError(
-                f"No checkpoint in {folder} is whole: the checksums differ from those "
-                "that were written with them. Begin anew under another --name."
+                f"Expected an intact checkpoint in {folder}. The checksums of all "
+                "differ from those written with them. Start again with another --name."
             )
         for epoch in damaged:
-            self._put_aside(epoch)
+            self._set_aside(epoch)
 
     def history(self):
-        """The history that the last checkpoint goes with, a list of dicts."""
+        """The history up to the last checkpoint, a list of one dict per epoch."""
         return self._state(self.epochs[-1])["history"] if self.epochs else []
 
     def seconds(self):
-        """How long each epoch until the last checkpoint took, as `save` was told."""
+        """The seconds of each epoch up to the last checkpoint, as passed to `save`."""
         return self._state(self.epochs[-1])["seconds"] if self.epochs else []
 
     def save(self, model, history, seconds, keep):
@@ -64,18 +64,18 @@ class Checkpoints:
 
         Args:
             model: the compiled `keras.Model`.
-            history: a list of dicts, one an epoch, this one included.
-            seconds: how long each epoch took, for JSON.
-            keep: the epochs whose checkpoints stay; the others are removed when this
-                one is safely there.
+            history: a list of one dict per epoch, this one included.
+            seconds: the seconds of each epoch, for JSON.
+            keep: the epochs whose checkpoints to keep; the others are removed once this
+                one is written.
         """
         epoch = len(history)
-        with atomic_write(self._folder(epoch)) as beside:
-            beside.mkdir()
-            model.save_weights(beside / WEIGHTS)
+        with atomic_write(self._folder(epoch)) as partial:
+            partial.mkdir()
+            model.save_weights(partial / WEIGHTS)
             state = {"history": history, "seconds": seconds}
-            checksum = _checksum((beside / WEIGHTS).read_bytes(), state)
-            write_json(beside / STATE, {"sha256": checksum, **state})
+            checksum = _checksum((partial / WEIGHTS).read_bytes(), state)
+            write_json(partial / STATE, {"sha256": checksum, **state})
         for earlier in self.epochs:
             if earlier not in keep:
                 remove(self._folder(earlier))
@@ -85,14 +85,14 @@ class Checkpoints:
         """The weights file of an epoch, as bytes.
 
         Raises:
-            InputError: if the checkpoint is not as it was written.
+            InputError: if the checkpoint is damaged.
         """
         content = (self._folder(epoch) / WEIGHTS).read_bytes()
         state = self._state(epoch)
         if _checksum(content, state) != state["sha256"]:
             raise InputError(
                 f"{self._folder(epoch)} is damaged: its checksum differs from the one "
-                "that was written with it."
+                "written with it."
             )
         return content
 
@@ -102,24 +102,22 @@ class Checkpoints:
     def _state(self, epoch):
         return read_json(self._folder(epoch) / STATE)
 
-    def _is_sound(self, epoch):
+    def _is_intact(self, epoch):
         try:
             self.weights(epoch)
             return len(self._state(epoch)["history"]) == epoch
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def _put_aside(self, epoch):
+    def _set_aside(self, epoch):
         folder = self._folder(epoch)
         aside = folder.with_name(f"damaged-{folder.name}")
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
         self.epochs.remove(epoch)
-        print(
-            f"The checkpoint of epoch {epoch} is damaged; it is left aside in {aside}."
-        )
+        print(f"The checkpoint of epoch {epoch} is damaged and was moved to {aside}.")
 
 
 def _checksum(weights, state):
-    told = json.dumps([state["history"], state["seconds"]])
-    return hashlib.sha256(weights + told.encode()).hexdigest()
+    text = json.dumps([state["history"], state["seconds"]])
+    return hashlib.sha256(weights + text.encode()).hexdigest()

@@ -1,42 +1,45 @@
-"""The folder of a run or a search: one process's at a time, with its options in it."""
+"""The folder of a run or a search: used by one process at a time, with its options."""
 
 import filelock
 
+from train_tf.config import flag
 from train_tf.errors import InputError
 from train_tf.files import read_json, remove_leftovers, write_json
 
 CONFIG = "config.json"
 
 
-def take(folder, options, resume, free_to_change, what="run"):
-    """Take a folder for this process, a new one or one to go on with.
+def acquire(folder, options, resume, free_to_change, what="run", resolve=dict):
+    """Lock a folder for this process: a new one, or one to continue.
 
     Args:
-        folder: where it is, or shall be; config.json in it holds the options.
+        folder: its path; config.json in it holds the options.
         options: a dict for JSON.
-        resume: whether it may be there already.
+        resume: whether the folder may exist already.
         free_to_change: names of the options that may differ from before.
-        what: what is in it, for the messages.
+        what: what the folder holds, for the messages.
+        resolve: function from options to the options to compare, with the defaults of
+            those that are None.
 
     Returns:
-        The lock: to be released, unless the process ends before.
+        The lock. A process that ends, in whatever way, releases it.
 
     Raises:
-        InputError: if the folder is there and shall not be resumed, has other options,
-            or is another process's.
+        InputError: if the folder exists and shall not be resumed, has other options, or
+            is locked by another process.
     """
     _check_free(folder, resume, what)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", blocking=False)
     try:
-        lock.acquire()  # a process that ends in whatever way gives it back
+        lock.acquire()
     except filelock.Timeout as error:
         raise InputError(
-            f"The {what} in {folder} is going on in another process. Wait for it, or "
-            "give the new one a --name of its own."
+            f"The {what} in {folder} is in use by another process. Wait for it to end, "
+            "or choose another --name."
         ) from error
     try:
-        _check_same(folder, options, free_to_change, what)
+        _check_same(folder, options, free_to_change, what, resolve)
         remove_leftovers(folder)
         write_json(folder / CONFIG, options)
     except BaseException:
@@ -45,37 +48,36 @@ def take(folder, options, resume, free_to_change, what="run"):
     return lock
 
 
-def check_available(folder, options, resume, free_to_change, what="run"):
-    """Refuse early what `take` will refuse, before long work that leads to it.
+def check_available(folder, options, resume, free_to_change, what="run", resolve=dict):
+    """Refuse early what `acquire` would refuse, before the data is read.
 
     Args:
-        folder, options, resume, free_to_change, what: as for `take`.
+        folder, options, resume, free_to_change, what, resolve: as for `acquire`.
 
     Raises:
-        InputError: as `take`.
+        InputError: as `acquire`.
     """
     _check_free(folder, resume, what)
-    _check_same(folder, options, free_to_change, what)
+    _check_same(folder, options, free_to_change, what, resolve)
 
 
-def keep(file, content, what="run"):
-    """Write down in a folder what must be the same whenever it is gone on with.
+def write_or_verify(file, content, what="run"):
+    """Write a JSON file that must stay the same when the folder is resumed.
 
     Args:
-        file: JSON, in the folder.
+        file: its path.
         content: a dict.
-        what: what is in the folder, for the message.
+        what: what the folder holds, for the message.
 
     Raises:
-        InputError: if another content was written there before.
+        InputError: if the file exists with another content.
     """
-    kept = read_json(file) if file.exists() else content
-    if kept != content:
-        names = [x for x in content if kept.get(x) != content[x]]
+    saved = read_json(file) if file.exists() else content
+    if saved != content:
+        names = [x for x in content if saved.get(x) != content[x]]
         raise InputError(
-            f"The {what} was started with other data than now: its {', '.join(names)} "
-            f"were those in {file}. Bring them back, or give the new {what} a --name "
-            "of its own."
+            f"The {what} was started with other data: its {', '.join(names)} differ "
+            f"from {file}. Restore the data, or choose another --name."
         )
     write_json(file, content)
 
@@ -83,23 +85,23 @@ def keep(file, content, what="run"):
 def _check_free(folder, resume, what):
     if folder.exists() and not resume:
         raise InputError(
-            f"There is a {what} in {folder}. Go on with it by --resume, or give the "
-            "new one a --name of its own."
+            f"There is a {what} in {folder} already. Continue it with --resume, or "
+            "choose another --name."
         )
 
 
-def _check_same(folder, options, free_to_change, what):
+def _check_same(folder, options, free_to_change, what, resolve):
     if not (folder / CONFIG).exists():
         return
-    saved = read_json(folder / CONFIG)
+    saved, options = resolve(read_json(folder / CONFIG)), resolve(options)
     differing = [
-        f"  --{name.replace('_', '-')}: {saved.get(name)} before, {value} now"
+        f"  {flag(name)}: {saved.get(name)} before, {value} now"
         for name, value in options.items()
         if name not in free_to_change and saved.get(name) != value
     ]
     if differing:
-        listed = "\n".join(differing)
+        lines = "\n".join(differing)
         raise InputError(
-            f"The {what} in {folder} was started with other options:\n{listed}\n"
-            f"Resume it with the same ones, or give the new {what} a --name of its own."
+            f"The {what} in {folder} was started with other options:\n{lines}\n"
+            f"Resume it with the same options, or choose another --name."
         )

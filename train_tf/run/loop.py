@@ -1,8 +1,8 @@
-"""A run: its folder, its history, and going on where it stopped.
+"""A run: its folder, its history, and how it is trained and resumed.
 
-runs/<name>/ holds config.json, precision.json, split.json, history.csv, results.json
-and pictures, tensorboard/ for TensorBoard, and checkpoints/ of the last two epochs and
-the best one.
+runs/<name>/ holds config.json, precision.json, split.json, history.csv, results.json,
+figures, model.keras, tensorboard/ for TensorBoard, and checkpoints/ of the last two
+epochs and the best one.
 """
 
 import errno
@@ -16,99 +16,110 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from train_tf.command_line import to_dict
+from train_tf.command_line import from_dict, to_dict
 from train_tf.config import WHERE_AND_HOW
 from train_tf.distributed import cluster, replicas
 from train_tf.errors import InputError, Terminated
-from train_tf.files import FULL, as_csv, read_json, write_json, write_text
+from train_tf.files import DISK_FULL, as_csv, read_json, write_json, write_text
 from train_tf.run.checkpoints import Checkpoints
-from train_tf.run.folder import keep, take
+from train_tf.run.folder import CONFIG, acquire, check_available, write_or_verify
 
-# What may differ between a run and its resumption.
+# Options that may differ between a run and its resumption.
 FREE_TO_CHANGE = WHERE_AND_HOW | {"epochs", "patience"}
 
-# What a report has at the least.
-TOLD = {"epochs", "best_epoch", "minutes", "test", "images", "saved_model"}
+# What results.json has at least.
+REPORTED = {"epochs", "best_epoch", "minutes", "test", "images", "saved_model"}
+
+
+def check_run_folder(config):
+    """Refuse a run folder that cannot be used, before the data is read.
+
+    Args:
+        config: as for `Run`.
+
+    Raises:
+        InputError: as `Run`.
+    """
+    check_available(*_folder_and_options(config), resolve=_resolver(config))
 
 
 class Run:
     """The folder of a run and what has been reached in it.
 
-    Of several workers only the chief reads and writes the folder. It is taken for this
-    process until the end of a `with`.
+    With several workers only the chief reads and writes the folder. It is locked for
+    this process until the end of a `with` block.
 
     Args:
-        config: a config dataclass with `run_folder` and `resume`.
-        monitor: the figure in the history that the best epoch has most or least of.
+        config: a `train_tf.config.RunConfig`.
+        monitor: the metric in the history that the best epoch has most or least of.
         mode: "max" or "min".
-        strategy: the `tf.distribute.Strategy` that the run is trained by.
+        workers: the `train_tf.distributed.cluster.Workers` that train; None for this
+            process alone.
 
     Attributes:
+        config: with all defaults filled in.
         folder: where everything goes.
-        history: a list of dicts, one an epoch: "epoch", counted from 1, and figures.
-        seconds: for each epoch, how long its training took, and all of it.
-        results: what the last report of the run said, a dict; None without one.
-        is_chief: whether this process writes the folder.
+        history: a list of one dict per epoch: "epoch", from 1, and metrics.
+        seconds: for each epoch, the seconds of its training, and of all of it.
+        results: the content of results.json; None without one.
 
     Raises:
-        InputError: if the folder is there and shall not be resumed, is resumed with
-            options that would make it another run, is in use, or has no checkpoint that
-            is whole.
+        InputError: if the folder exists and shall not be resumed, was started with
+            other options, is in use, or has no intact checkpoint.
     """
 
-    def __init__(self, config, monitor, mode="max", strategy=None):
-        self.config, self.monitor, self.mode = config, monitor, mode
-        self.strategy = strategy or tf.distribute.get_strategy()
-        self.is_chief = cluster.is_chief(self.strategy)
+    def __init__(self, config, monitor, mode="max", workers=None):
+        self.config, self.monitor, self.mode = config.resolve(), monitor, mode
+        self.workers = workers or cluster.join("one")
         self.folder = config.run_folder
-        reached = self._open() if self.is_chief else None
-        reached = cluster.from_chief(json.dumps(reached).encode(), self.strategy)
-        self.history, self.seconds, self._kept, self.results = json.loads(reached)
+        state = self._open(config) if self.workers.is_chief else None
+        state = self.workers.from_chief(json.dumps(state).encode())
+        self.history, self.seconds, self._saved, self.results = json.loads(state)
 
-    def _open(self):
-        """Take the folder for this process; gives what was reached in it."""
-        config = self.config
-        self._lock = take(self.folder, to_dict(config), config.resume, FREE_TO_CHANGE)
+    def _open(self, config):
+        """Lock the folder; returns what has been reached in it."""
+        self._lock = acquire(*_folder_and_options(config), resolve=_resolver(config))
         try:
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
-            kept, history = self._checkpoints, self._checkpoints.history()
-            if history:  # a kill may have come between both
+            saved, history = self._checkpoints, self._checkpoints.history()
+            if history:  # a kill may have come between checkpoint and table
                 write_text(self.folder / "history.csv", as_csv(history))
-            return history, kept.seconds(), kept.epochs, self._results_of(history)
+            return history, saved.seconds(), saved.epochs, self._results_of(history)
         except BaseException:
             self._lock.release()
             raise
 
     def _results_of(self, history):
-        """The report that goes with a history; None if it is of another, is broken or
-        lacks something, or its SavedModel is gone."""
+        """The results that belong to a history; None if they are of another one, are
+        incomplete, or their SavedModel is gone."""
         try:
             results = read_json(self.folder / "results.json")
         except (FileNotFoundError, InputError):
             return None
-        told = results.keys() >= TOLD and results["epochs"] == len(history)
-        return results if told and Path(str(results["saved_model"])).is_dir() else None
+        complete = results.keys() >= REPORTED and results["epochs"] == len(history)
+        exists = complete and Path(str(results["saved_model"])).is_dir()
+        return results if exists else None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.is_chief:
+        if self.workers.is_chief:
             self._lock.release()
 
     @property
     def epochs_done(self):
-        """How many epochs the run has behind it."""
+        """The number of epochs trained so far."""
         return len(self.history)
 
     @property
     def best_epoch(self):
-        """The epoch with the best monitored figure, counted from 1; 0 if none."""
-        return self._best_of(self._kept, self.history)
+        """The epoch with the best monitored metric, from 1; 0 if there is none."""
+        return self._best_of(self._saved, self.history)
 
     @property
     def best_value(self):
-        """The best of the monitored figures until the config's last epoch."""
+        """The best monitored metric up to the config's last epoch."""
         epochs = min(self.config.epochs, self.epochs_done)
         best = self._best_of(range(1, epochs + 1), self.history)
         return self.history[best - 1][self.monitor] if best else math.nan
@@ -121,76 +132,76 @@ class Run:
 
     @property
     def out_of_patience(self):
-        """Whether no epoch got better for as many epochs as the config allows."""
+        """Whether the config's number of epochs has passed without improvement."""
         patience = self.config.patience
         return bool(patience) and self.epochs_done - self.best_epoch >= patience
 
     @property
     def is_complete(self):
-        """Whether there is no epoch left to train."""
+        """Whether no epoch is left to train."""
         return self.epochs_done >= self.config.epochs or self.out_of_patience
 
-    def keep(self, name, content):
-        """Write down what must be the same when the run is resumed.
+    def write_or_verify(self, name, content):
+        """Write a JSON file that must stay the same when the run is resumed.
 
         Args:
-            name: the JSON file in the run's folder.
+            name: of the file in the run's folder.
             content: a dict.
 
         Raises:
             InputError: if the run was started with another content.
         """
-        if self.is_chief:
-            keep(self.folder / name, content)
+        if self.workers.is_chief:
+            write_or_verify(self.folder / name, content)
 
-    def save(self, model, figures, seconds):
-        """Keep the epoch that has just ended: weights, optimizer, history.
+    def save(self, model, metrics, seconds):
+        """Save the epoch that has just ended: weights, optimizer, history.
 
         Args:
             model: the compiled `keras.Model`.
-            figures: name to number.
-            seconds: how long its training took, and all of it.
+            metrics: name to number.
+            seconds: the seconds of its training, and of all of it.
         """
-        figures = {name: float(value) for name, value in sorted(figures.items())}
+        metrics = {name: float(value) for name, value in sorted(metrics.items())}
         epoch = self.epochs_done + 1
-        history = [*self.history, {"epoch": epoch, **figures}]
-        of_epochs = [*self.seconds, list(seconds)]
-        kept = [*self._kept, epoch]
-        # The one before the last is for the day when the last is damaged.
-        kept = sorted({*kept[-2:], self._best_of(kept, history) or epoch})
-        if self.is_chief:
-            self._checkpoints.save(model, history, of_epochs, kept)
+        history = [*self.history, {"epoch": epoch, **metrics}]
+        all_seconds = [*self.seconds, list(seconds)]
+        saved = [*self._saved, epoch]
+        # The last but one is there in case the last is damaged.
+        saved = sorted({*saved[-2:], self._best_of(saved, history) or epoch})
+        if self.workers.is_chief:
+            self._checkpoints.save(model, history, all_seconds, saved)
             write_text(self.folder / "history.csv", as_csv(history))
-        self.history, self.seconds, self._kept = history, of_epochs, kept
+        self.history, self.seconds, self._saved = history, all_seconds, saved
 
     def write_results(self, results):
-        """Keep the report of the run, a dict for JSON; NaN becomes None there."""
+        """Write results.json; NaN becomes null."""
         self.results = _without_nan(results)
         write_json(self.folder / "results.json", self.results)
 
     def load_last(self, model):
-        """Put the weights and the optimizer of the last saved epoch into a model."""
+        """Load weights and optimizer of the last saved epoch into a model."""
         self._load(model, self.epochs_done)
 
     def load_best(self, model):
-        """Put the weights of the best epoch into a model.
+        """Load weights and optimizer of the best epoch into a model.
 
         Raises:
             InputError: if there is none.
         """
         if not self.best_epoch:
             raise InputError(
-                f"{self.monitor} is no number in any of the epochs that were kept, so "
-                "none is the best. Try a smaller --learning-rate, and look at the data."
+                f"{self.monitor} is not a number in any saved epoch, so none is the "
+                "best. Try a smaller --learning-rate, and check the data."
             )
         self._load(model, self.best_epoch)
 
     def _load(self, model, epoch):
-        with self.strategy.scope():
-            # A new optimizer has no slots yet to put the saved ones into.
+        with self.workers.strategy.scope():
+            # A new optimizer has no slots yet to load the saved ones into.
             model.optimizer.build(model.trainable_variables)
-        content = self._checkpoints.weights(epoch) if self.is_chief else b""
-        content = cluster.from_chief(content, self.strategy)
+        content = self._checkpoints.weights(epoch) if self.workers.is_chief else b""
+        content = self.workers.from_chief(content)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.weights.h5"
             file.write_bytes(content)
@@ -198,60 +209,75 @@ class Run:
 
 
 def fit(model, run, batches, steps, validation, validation_steps, callbacks):
-    """Train until the config's last epoch, from where the run stands.
+    """Train up to the config's last epoch, from where the run stands.
 
     Args:
         model: a `keras.Model`, built and compiled in the scope of the run's strategy.
         run: a `Run`.
-        batches: function from a `range` of epochs and `train_tf.data.pipeline.Replicas` to
-            their batches, one after another.
-        steps: batches an epoch.
-        validation: function from `Replicas` to the batches that each epoch ends with.
-        validation_steps: how many they are.
+        batches: function from a `range` of epochs and a `train_tf.data.pipeline`
+            `Replicas` to the batches of these epochs, one after another.
+        steps: batches per epoch.
+        validation: function from `Replicas` to the batches to validate on.
+        validation_steps: their number.
         callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved;
-            of several workers, only the chief has them.
+            only the chief of several workers has them.
 
     Raises:
-        InputError: if the loss is no number any more, or memory runs out.
+        InputError: if the loss is not finite, or memory runs out.
     """
     if run.is_complete:
         return
     epochs = range(run.epochs_done, run.config.epochs)
+    strategy = run.workers.strategy
     replicas.prepare_to_fit(model)
-    with run.strategy.scope():
-        # In the first step it would have TensorFlow trace that step twice.
+    with strategy.scope():
+        # Built in the first step, the optimizer would make TensorFlow trace it twice.
         model.optimizer.build(model.trainable_variables)
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")
     seeding = _SeedEveryEpoch(run.config.seed)
-    keeping = [seeding, _StopIfNotFinite(), _KeepEpochs(run, steps)]
+    saving = [seeding, _StopIfNotFinite(), _SaveEpochs(run, steps)]
     try:
         model.fit(
-            replicas.spread(lambda those: batches(epochs, those), run.strategy),
+            replicas.distribute(lambda some: batches(epochs, some), strategy),
             steps_per_epoch=steps,
             initial_epoch=epochs.start,
             epochs=epochs.stop,
-            validation_data=replicas.spread(validation, run.strategy),
+            validation_data=replicas.distribute(validation, strategy),
             validation_steps=validation_steps,
-            callbacks=keeping + (callbacks if run.is_chief else []),
+            callbacks=saving + (callbacks if run.workers.is_chief else []),
             verbose=0,
             shuffle=False,  # the batches come shuffled
         )
     except (KeyboardInterrupt, Terminated):
-        so_far = f"Stopped; {run.epochs_done} of {epochs.stop} epochs are kept."
-        print(f"{so_far} Go on by --resume.", file=sys.stderr)
+        progress = f"Stopped; {run.epochs_done} of {epochs.stop} epochs are saved."
+        print(f"{progress} Continue with --resume.", file=sys.stderr)
         raise
     except tf.errors.ResourceExhaustedError as error:
-        if FULL in str(error):  # TensorBoard's files
-            raise OSError(errno.ENOSPC, FULL, str(run.folder)) from error
+        if DISK_FULL in str(error):  # TensorBoard's files
+            raise OSError(errno.ENOSPC, DISK_FULL, str(run.folder)) from error
         raise InputError(
-            "Memory ran out in training; the epochs before are kept. Make the batch, "
-            "the pictures or the network smaller."
+            "Memory ran out in training; finished epochs are saved. Use a smaller "
+            "batch, smaller images or a smaller network."
         ) from error
 
 
-class _KeepEpochs(keras.callbacks.Callback):
+def _folder_and_options(config):
+    return config.run_folder, to_dict(config), config.resume, FREE_TO_CHANGE
+
+
+def _resolver(config):
+    """A function that fills the defaults into the options of a config.json."""
+
+    def resolve(options):
+        file = config.run_folder / CONFIG
+        return to_dict(from_dict(type(config), options, file).resolve())
+
+    return resolve
+
+
+class _SaveEpochs(keras.callbacks.Callback):
     def __init__(self, run, steps):
         super().__init__()
         self.run, self.steps = run, steps
@@ -272,7 +298,7 @@ class _KeepEpochs(keras.callbacks.Callback):
 
 
 class _SeedEveryEpoch(keras.callbacks.Callback):
-    """Makes what layers draw (dropout, sampling) follow from seed and epoch alone."""
+    """Makes random layers (dropout, sampling) depend on seed and epoch alone."""
 
     def __init__(self, seed):
         super().__init__()
@@ -285,15 +311,15 @@ class _SeedEveryEpoch(keras.callbacks.Callback):
 
 
 class _StopIfNotFinite(keras.callbacks.Callback):
-    """Ends the run before an epoch with a broken loss is kept."""
+    """Ends the run before an epoch with a non-finite loss is saved."""
 
     def on_train_batch_end(self, batch, logs=None):
         cluster.WATCHDOG.note()
         if not math.isfinite(logs["loss"]):
             raise InputError(
                 f"The loss became {logs['loss']} at step {batch + 1} of epoch "
-                f"{self.epoch + 1}; the epochs before are kept. Try a smaller "
-                "--learning-rate, or --precision float32, and look at the data."
+                f"{self.epoch + 1}; finished epochs are saved. Try a "
+                "smaller --learning-rate or --precision float32, and check the data."
             )
 
     def on_epoch_begin(self, epoch, logs=None):
