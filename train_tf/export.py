@@ -16,19 +16,19 @@ from train_tf.files import atomic_write, read_json, write_json
 
 WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
 TOLERANCE = 1e-5
-DESCRIBED = {  # what a model of each kind says of itself, beside its kind
+DESCRIPTION = {  # the keys of model.json for each kind of model, beside "kind"
     "UNet": {"image_size", "class_names", "colours"},
     "CVAE": {"dataset", "image_shape", "latents", "class_names"},
 }
 
 
 class Signature(NamedTuple):
-    """A request that a SavedModel answers.
+    """A signature of a SavedModel.
 
-    function: takes tensors of the specs, in their order, and gives a dict of outputs,
+    function: takes tensors in the order of the specs, and returns a dict of outputs,
         all with the batch as their first axis.
-    specs: a `tf.TensorSpec` for each input, by its documented name.
-    examples: an array for each spec, to compare on and to warm up with.
+    specs: input name to `tf.TensorSpec`.
+    examples: one array per spec, for comparison and warm-up.
     """
 
     function: Callable
@@ -39,11 +39,11 @@ class Signature(NamedTuple):
 def export(folder, signatures, description):
     """Write the next version of a SavedModel, reload it and compare.
 
-    The first row of each signature's examples becomes a request that TensorFlow Serving
-    replays before it takes others.
+    The first row of each signature's examples becomes a warm-up request, which
+    TensorFlow Serving replays when it loads the model.
 
     Args:
-        folder: saved_models/<name>; the version becomes the highest there plus one.
+        folder: saved_models/<name>; the new version is the highest there plus one.
         signatures: name to `Signature`.
         description: what a client needs to know; goes to assets.extra/model.json.
 
@@ -52,11 +52,11 @@ def export(folder, signatures, description):
         SavedModel and the model on the examples.
 
     Raises:
-        InputError: if the reloaded SavedModel answers otherwise than the model.
+        InputError: if the reloaded SavedModel gives other outputs than the model.
     """
     place = Path(folder) / str(next_version(folder))
-    # It tracks the weights that the functions use; told of their model, it would write
-    # each a second time.
+    # It tracks the variables that the functions use; tracking their model as well
+    # would write each twice.
     archive = keras.export.ExportArchive()
     for name, signature in signatures.items():
         archive.add_endpoint(name, _guarded(signature), list(signature.specs.values()))
@@ -74,8 +74,8 @@ def export(folder, signatures, description):
         )
         if difference >= TOLERANCE:
             raise InputError(
-                f"The SavedModel for {place} differs from the model by "
-                f"{difference:.2g} on the same pictures; it was not kept."
+                f"Expected the SavedModel for {place} to give the model's outputs. They "
+                f"differ by {difference:.2g}; it was not saved."
             )
     return place, difference
 
@@ -84,12 +84,12 @@ def load(model, kind=None):
     """Load a SavedModel that `export` wrote.
 
     Args:
-        model: the folder of one version, saved_models/<name>/<version>, or of a name;
-            of a name, the highest version is taken.
-        kind: "UNet" or "CVAE", as its description says; None for either.
+        model: saved_models/<name>/<version>, or saved_models/<name> for its highest
+            version.
+        kind: "UNet" or "CVAE"; None for either.
 
     Returns:
-        The loaded SavedModel, and its description.
+        The loaded SavedModel, and the content of its model.json.
 
     Raises:
         InputError: if there is no such SavedModel in that folder.
@@ -98,60 +98,53 @@ def load(model, kind=None):
     try:
         about = read_description(folder)
         if kind and about["kind"] != kind:
-            raise ValueError(f"it is one of a {about['kind']}")
+            raise ValueError(f"it is a {about['kind']}")
         return tf.saved_model.load(str(folder)), about
     except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
-        what = f"the SavedModel of a {kind}" if kind else "a SavedModel of this project"
-        raise InputError(f"Expected {what} in {folder}; {error}") from error
+        wanted = f"{kind}'s SavedModel" if kind else "SavedModel of this project"
+        raise InputError(f"Expected a {wanted} in {folder}; {error}") from error
 
 
 def read_description(folder):
-    """What `export` was told of a SavedModel of the project.
+    """The content of a SavedModel's model.json.
 
     Args:
-        folder: that of its version.
+        folder: saved_models/<name>/<version>.
 
     Raises:
-        OSError: if nothing is said there.
-        ValueError: if something is missing.
+        OSError: if there is no such file.
+        ValueError: if a key is missing.
     """
     about = read_json(folder / "assets.extra" / "model.json")
     kind = about.get("kind")
-    if kind not in DESCRIBED:
-        raise ValueError(f"model.json is of no {' or '.join(DESCRIBED)}, but: {kind}")
-    if missing := DESCRIBED[kind] - about.keys():
+    if kind not in DESCRIPTION:
+        raise ValueError(f"model.json has kind {kind}, not {' or '.join(DESCRIPTION)}")
+    if missing := DESCRIPTION[kind] - about.keys():
         raise ValueError(f"model.json lacks {', '.join(sorted(missing))}")
     return about
 
 
 def newest_version(model):
-    """The folder of a name's highest version, or of the version that it is.
+    """The highest version in saved_models/<name>; a version's folder itself.
 
     Raises:
         InputError: if there is no such folder.
     """
     folder = Path(model)
     if not folder.is_dir():
-        raise InputError(f"Expected the folder of a SavedModel. There is no {folder}.")
+        raise InputError(f"Expected a SavedModel's folder. {folder} does not exist.")
     versions = [path for path in folder.iterdir() if path.name.isdecimal()]
     return max(versions, key=lambda path: int(path.name), default=folder)
 
 
 def saved_model_of(results, folder):
-    """The SavedModel that a training's results are of, in a folder of SavedModels.
-
-    Later versions of the same name are others.
-
-    Args:
-        results: as in results.json.
-        folder: where SavedModels are now.
-    """
-    version = Path(results["saved_model"]).name
-    return Path(folder) / results["config"]["name"] / version
+    """The SavedModel that results.json names, in another folder of SavedModels."""
+    name, version = Path(results["saved_model"]).parts[-2:]
+    return Path(folder) / name / version
 
 
 def model_name(model):
-    """NAME of saved_models/NAME and of saved_models/NAME/VERSION."""
+    """The NAME of saved_models/NAME or saved_models/NAME/VERSION."""
     folder = Path(model).resolve()
     is_version = (folder / "saved_model.pb").exists()
     return folder.parent.name if is_version else folder.name
@@ -164,9 +157,9 @@ def next_version(folder):
 
 
 def max_abs_difference(one, other):
-    """The largest difference of two arrays; infinite where they cannot be compared.
+    """The largest absolute difference of two arrays.
 
-    That is where their shapes differ or a number is not finite.
+    It is infinite if the shapes differ or a number is not finite.
     """
     if one.shape != other.shape or not np.isfinite([one, other]).all():
         return math.inf
@@ -174,10 +167,10 @@ def max_abs_difference(one, other):
 
 
 def _guarded(signature):
-    """Its function, which refuses inputs of another shape than it was traced for.
+    """The signature's function, with a check of its inputs' shapes.
 
-    Neither TensorFlow Serving nor the session looks at shapes, and an operation that
-    gets too few axes may end the whole process.
+    Neither TensorFlow Serving nor the session checks shapes, and an operation that gets
+    too few axes may end the whole process.
     """
     shapes = [spec.shape for spec in signature.specs.values()]
 
@@ -199,7 +192,7 @@ def _request(model, signature_name, signature):
 
 def _difference(loaded, signature):
     given = [tf.constant(example) for example in signature.examples]
-    # Compiled, as Keras's predict is: operation by operation the last digits differ.
+    # Compiled, because eager operations round differently.
     expected = tf.function(signature.function)(*given)
     answers = loaded(**dict(zip(signature.specs, given, strict=True)))
     return max(

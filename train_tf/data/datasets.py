@@ -146,7 +146,7 @@ def find_dataset(name, data_dir=None):
         InputError: if no folder has the data set; lists the folders searched.
     """
     home = Path("~/tensorflow_datasets").expanduser()
-    # An installed package has no samples beside it; the clone may be the folder at hand.
+    # Without the clone around it, the package may still be used inside of one.
     bundled = BUNDLED if BUNDLED.is_dir() else Path("datasets").resolve()
     places = [data_dir] if data_dir else [os.getenv("TFDS_DATA_DIR"), home, bundled]
     places = [Path(place) for place in places if place]

@@ -1,8 +1,8 @@
 """The tf.data pipeline: shuffled and augmented by seed and epoch alone.
 
-Examples are held decoded, in their final size and type, as arrays in memory. Where
-several replicas train together, replica r of R gets the rows r, r + R, r + 2 R, ... of
-each batch, with the draws that these rows would have had in the whole batch.
+Examples are decoded, have their final size and type, and stay in memory as arrays.
+Where R replicas train together, replica r gets the rows r, r + R, r + 2 R, ... of each
+batch, with the random draws that these rows have in the whole batch.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ import tensorflow as tf
 
 
 class Replicas(NamedTuple):
-    """Who shares the batches of a training.
+    """The replicas that share the batches of a training.
 
-    count: how many replicas there are.
-    here: the numbers of those that are fed from here.
+    count: their number.
+    here: the numbers of those that this process feeds.
     """
 
     count: int = 1
@@ -27,17 +27,17 @@ ALONE = Replicas()
 
 
 class Draws(keras.random.SeedGenerator):
-    """What happens at random to the rows at hand, which are a share of a batch.
+    """A stateless seed generator for one batch, of which some rows are processed here.
 
-    Keras's random layers take it as their `seed`. Keras's own generator counts in a
-    variable, so its draws depend on how often it was asked before: parallel batches
-    would not be repeatable, nor a resumed run.
+    Keras's random layers take it as their `seed`. Keras's own generator counts its
+    draws in a variable, so that neither parallel batches nor a resumed run would be
+    repeatable.
 
     Args:
-        seed: an int32 tensor of shape (2,) that all draws follow from.
-        batch_size: rows of the whole batch, which is drawn for.
-        replica, replicas: the rows at hand are the rows `replica`, `replica + replicas`
-            and so on of it.
+        seed: an int32 tensor of shape (2,); all draws follow from it.
+        batch_size: rows of the whole batch.
+        replica, replicas: the rows processed here are `replica`, `replica + replicas`
+            and so on of the batch.
     """
 
     def __init__(self, seed, batch_size, replica=0, replicas=1):
@@ -50,8 +50,8 @@ class Draws(keras.random.SeedGenerator):
         self.draws += 1
         return tf.random.experimental.stateless_fold_in(self.seed, self.draws)
 
-    def own(self, drawn):
-        """Of what was drawn for the whole batch, (batch, ...), the rows at hand."""
+    def rows(self, drawn):
+        """The rows processed here, of draws for the whole batch, (batch, ...)."""
         return drawn[self.replica :: self.replicas]
 
 
@@ -61,17 +61,17 @@ def steps_of(count, batch_size):
 
 
 def evaluation_batches(arrays, batch_size, prepare, replicas=ALONE):
-    """Batches of all examples in their order.
+    """Batches of all examples in order.
 
     Args:
-        arrays: a tuple of arrays with one row an example.
-        batch_size: examples a batch at the most; none has much fewer than another.
-        prepare: function of a batch of each array.
+        arrays: a tuple of arrays with one row per example.
+        batch_size: the most examples per batch; batches differ by at most one.
+        prepare: function from a batch of each array to what the model takes.
         replicas: a `Replicas`.
 
     Returns:
-        A `tf.data.Dataset` of `steps_of` batches; of several replicas, the share that
-        each of them here has in the first batch, then in the second, and so on.
+        A `tf.data.Dataset` of `steps_of` batches; for several replicas, first the rows
+        of each replica here of the first batch, then of the second, and so on.
     """
 
     def batch(share, *examples):
@@ -87,18 +87,18 @@ def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
     """The batches of several epochs, one after another.
 
     Order and random draws of an epoch depend on the seed and the epoch's number alone,
-    so a run that was stopped goes on as if it had not been.
+    so that a resumed run continues as if it had not been stopped.
 
     Args:
         arrays, batch_size, replicas: as in `evaluation_batches`.
-        prepare: function of a batch of each array and its `Draws`; gives a tuple.
+        prepare: function from a batch of each array and its `Draws` to a tuple.
         epochs: the `range` of epoch numbers.
-        seed: a whole number.
+        seed: an integer.
 
     Returns:
-        As `evaluation_batches`, for each epoch. With several replicas a batch ends with
-        the weight of its mean, (batch,), less for a replica that has fewer examples
-        than others, so that all examples of the whole batch count alike.
+        As `evaluation_batches`, for each epoch. With several replicas each tuple ends
+        with a weight, (batch,), smaller for a replica that has fewer examples than
+        others, so that all examples of the whole batch count equally.
     """
     arrays = tuple(map(tf.constant, arrays))
     fold_in = tf.random.experimental.stateless_fold_in
@@ -128,24 +128,24 @@ def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
 
 
 def augment(layers, images, masks, draws):
-    """Change pictures at random with Keras's preprocessing layers, masks alike.
+    """Augment images and masks alike with Keras's preprocessing layers.
 
     Args:
-        layers: `keras.layers.Random...`, applied in turn.
+        layers: `keras.layers.Random...`, applied in order.
         images: (batch, height, width, channels), float32 in [0, 1].
         masks: class ids, (batch, height, width, 1).
-        draws: the `Draws` of these rows.
+        draws: the `Draws` of the batch.
 
     Returns:
-        Images, in the type that the layers compute with, and masks; shapes stay.
+        Images, in the layers' compute dtype, and masks, in their own; same shapes.
     """
     mask_type = masks.dtype
-    # Keras draws for as many pictures as it is shown.
+    # Keras draws for as many images as it is given.
     whole_batch = tf.zeros((draws.batch_size, *images.shape[1:]), tf.uint8)
     for layer in layers:
         change = layer.get_random_transformation(whole_batch, training=True, seed=draws)
         change = tf.nest.map_structure(
-            lambda x: draws.own(x) if tf.is_tensor(x) and x.shape.rank else x, change
+            lambda x: draws.rows(x) if tf.is_tensor(x) and x.shape.rank else x, change
         )
         images = layer.transform_images(images, change, training=True)
         masks = layer.transform_segmentation_masks(masks, change, training=True)
@@ -159,10 +159,10 @@ class _Share(NamedTuple):
 
 
 def _shares(arrays, order, batch_size, batch, replicas):
-    """What `batch(share, *examples)` gives for each batch and replica here."""
+    """The results of `batch(share, *examples)` for each batch and replica here."""
     count = len(arrays[0])
     steps = steps_of(count, batch_size)
-    # Equal but for one row: a last batch of a few rows would make a wild step.
+    # Sizes differ by one at most: a last batch of few rows would make a noisy step.
     starts = tf.constant([count * step // steps for step in range(steps + 1)])
     here = tf.constant(replicas.here)
 
@@ -178,8 +178,8 @@ def _shares(arrays, order, batch_size, batch, replicas):
 
 def _prefetched(batches, replicas):
     options = tf.data.Options()
-    # TensorFlow's rewriting of a pipeline copies all arrays, and finds nothing to do
-    # where nothing is distributed.
-    alone = replicas.count == 1
-    options.experimental_optimization.apply_default_optimizations = not alone
+    # TensorFlow's optimization of a pipeline copies all arrays, and has an effect only
+    # where it is distributed.
+    distributed = replicas.count > 1
+    options.experimental_optimization.apply_default_optimizations = distributed
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -11,7 +11,7 @@ from train_tf.errors import InputError
 
 
 def open_dataset(name, data_dir=None):
-    """Open a TFDS-prepared set and say in one line which one it is.
+    """Open a TFDS-prepared data set, and print its path.
 
     Args:
         name, data_dir: as in `find_dataset`.
@@ -20,7 +20,7 @@ def open_dataset(name, data_dir=None):
         A `tfds.core.DatasetBuilder`.
 
     Raises:
-        InputError: if there is none, or what describes it is damaged.
+        InputError: if there is none, or its description is damaged.
     """
     import tensorflow_datasets as tfds
 
@@ -28,10 +28,11 @@ def open_dataset(name, data_dir=None):
     try:
         builder = tfds.builder_from_directory(folder)
         builder.info.splits["train"], builder.info.splits["test"]
-    except Exception as error:  # each file and each way to be broken has its own type
+    except Exception as error:  # each kind of damage raises its own type
         raise InputError(
-            f"{folder} is no whole data set {name}. Copy it again, or prepare it by "
-            f"`python scripts/prepare_data.py {name}`. {error or type(error).__name__}"
+            f"Expected the complete data set {name} in {folder}. Copy it again, or "
+            f"prepare it by `python scripts/prepare_data.py {name}`. "
+            f"{error or type(error).__name__}"
         ) from error
     counts = ", ".join(
         f"{split.num_examples:,} {key}" for key, split in builder.info.splits.items()
@@ -41,14 +42,14 @@ def open_dataset(name, data_dir=None):
 
 
 def prepare_dataset(name, data_dir=None):
-    """Download a whole set and prepare it for TFDS, with progress shown.
+    """Download a whole data set and prepare it for TFDS, with a progress bar.
 
     Args:
         name: one of `DATASETS`.
-        data_dir: where to put it; None for TFDS_DATA_DIR, or else TFDS's own folder.
+        data_dir: where to put it; None for TFDS_DATA_DIR, or else TFDS's default.
 
     Raises:
-        InputError: if it cannot be downloaded; what was there before stays.
+        InputError: if it cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
@@ -56,16 +57,17 @@ def prepare_dataset(name, data_dir=None):
     builder = tfds.builder(name, data_dir=data_dir)
     spec = DATASETS[name]
     print(
-        f"{name}: about {spec.download_mib} MiB to download and {spec.prepared_mib} MiB "
-        f"prepared, into {builder.data_path}"
+        f"{name}: downloading about {spec.download_mib} MiB, which become "
+        f"{spec.prepared_mib} MiB in {builder.data_path}"
     )
     try:
         if not (builder.is_prepared() or urllib.request.getproxies()):
-            socket.getaddrinfo(
-                spec.host, 443
-            )  # without a network TFDS tries for minutes
+            # Fails at once without a network, where TFDS retries for minutes.
+            socket.getaddrinfo(spec.host, 443)
         builder.download_and_prepare()
-    except Exception as error:  # network, proxy, checksum, disk: each its own type
+    except (
+        Exception
+    ) as error:  # network, proxy, checksum and disk raise different types
         raise InputError(
             f"{name} could not be downloaded from {spec.host}: {error}"
         ) from error
@@ -73,14 +75,14 @@ def prepare_dataset(name, data_dir=None):
 
 
 def read_arrays(dataset, builder):
-    """Read a set whole, into arrays with a row for each example.
+    """Read a whole data set into arrays with one row per example.
 
     Args:
         dataset: a finite `tf.data.Dataset` of tuples.
-        builder: the `tfds.core.DatasetBuilder` that it comes from.
+        builder: its `tfds.core.DatasetBuilder`.
 
     Raises:
-        InputError: if a file of the set is damaged; names it.
+        InputError: if a file is damaged; names it.
     """
     import tensorflow as tf
 
@@ -90,13 +92,13 @@ def read_arrays(dataset, builder):
     except tf.errors.OpError as error:
         damaged = _damaged_file(builder) or builder.data_path
         raise InputError(
-            f"{damaged} is damaged. Copy it again, or prepare the set again by `python "
-            f"scripts/prepare_data.py {builder.name}`. TensorFlow says: {error.message}"
+            f"{damaged} is damaged. Copy it again, or prepare the data set again by "
+            f"`python scripts/prepare_data.py {builder.name}`. {error.message}"
         ) from error
 
 
 def _damaged_file(builder):
-    """The first file of a set with a broken record, or with too few or too many."""
+    """The first file with a damaged record or the wrong number of records."""
     import tensorflow as tf
 
     for split in builder.info.splits.values():
