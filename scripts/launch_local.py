@@ -10,29 +10,27 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class LaunchLocalConfig:
-    """Try on this machine what a training on several does: start one command as several
-    workers, each with its share of the processors and a TF_CONFIG of its own."""
+    """Start a command as several workers on this machine, each with its own TF_CONFIG,
+    to try a training on several machines."""
 
     command: tyro.conf.Positional[tuple[str, ...]]
     """The command, after --, for example -- python scripts/train_unet.py --resume"""
 
     workers: int = 2
-    """How many workers."""
+    """Number of workers."""
 
     search: bool = False
-    """Whether the command is a search, scripts/tune_unet.py: each worker runs trials of
-    its own, and one more process, the chief, hands them out."""
-
-    restarts: int = 0
-    """How often all are started again when one of them was lost. Give the command
-    --resume, so that they go on from the last checkpoint."""
+    """The command is a search, scripts/tune_unet.py: each worker trains its own trials.
+    One more process, the chief, assigns them."""
 
 
 def main(config):
-    from train_tf.distributed.launch import launch, of_search, of_training
+    from train_tf.distributed import launch
 
-    places = of_search if config.search else of_training
-    return launch(config.command, config.workers, config.restarts, places)
+    environments = (
+        launch.search_environments if config.search else launch.training_environments
+    )
+    return launch.launch(config.command, config.workers, environments)
 
 
 if __name__ == "__main__":

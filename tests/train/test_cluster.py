@@ -1,4 +1,4 @@
-"""Who trains is chosen by what there is; a TF_CONFIG that is not in order is told."""
+"""Joining a cluster of workers, losing one of them, and wrong TF_CONFIGs."""
 
 import json
 import os
@@ -16,27 +16,27 @@ from train_tf.errors import InputError, WorkerLost
 from unet_tf.config import UNetConfig
 
 
-def config(workers=("a:1", "b:2"), index=0, job="worker"):
+def tf_config(addresses=("a:1", "b:2"), index=0, job="worker"):
     task = {"type": job, "index": index}
-    return json.dumps({"cluster": {job: list(workers)}, "task": task})
+    return json.dumps({"cluster": {job: list(addresses)}, "task": task})
 
 
 @pytest.fixture(autouse=True)
-def no_cluster(monkeypatch):
+def no_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
 
 
 @pytest.mark.parametrize("name", ["auto", "one"])
-def test_one_device_needs_no_strategy(name):
-    strategy = cluster.choose(name)
-    assert strategy.num_replicas_in_sync == 1
-    assert cluster.is_chief(strategy)
-    assert cluster.from_chief(b"as it was", strategy) == b"as it was"
+def test_one_device_needs_no_workers(name):
+    workers = cluster.join(name)
+    assert workers.strategy.num_replicas_in_sync == 1
+    assert workers.is_chief and workers.is_alone
+    assert workers.from_chief(b"unchanged") == b"unchanged"
 
 
-def test_workers_without_a_cluster_are_refused():
+def test_multiworker_without_tf_config_is_refused():
     with pytest.raises(InputError, match="needs TF_CONFIG.*launch_local"):
-        cluster.choose("multiworker")
+        cluster.join("multiworker")
 
 
 @pytest.mark.parametrize(
@@ -45,118 +45,143 @@ def test_workers_without_a_cluster_are_refused():
         "{",
         "[]",
         "{}",
-        config(index=2),
-        config(index=-1),
-        config(index="one"),
-        config(job="evaluator"),
-        config(workers=["a:1", "a:1"]),
-        config(workers=["a", "b"]),
-        config(workers=[1, 2]),
-        config(workers=[]),
+        tf_config(index=2),
+        tf_config(index=-1),
+        tf_config(index="one"),
+        tf_config(job="evaluator"),
+        tf_config(addresses=["a:1", "a:1"]),
+        tf_config(addresses=["a", "b"]),
+        tf_config(addresses=[1, 2]),
+        tf_config(addresses=[]),
         '{"cluster": {"worker": ["a:1"]}}',
     ],
 )
-def test_cluster_that_is_not_in_order_is_refused_with_an_example(text, monkeypatch):
+def test_invalid_tf_config_is_refused_with_an_example(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match='Expected TF_CONFIG.*"index": 0') as refused:
-        cluster.choose("auto")
+        cluster.join("auto")
     assert text in str(refused.value)
 
 
 class Resolver:
-    task_id = 0
+    def __init__(self, index, addresses):
+        self.task_id, self.addresses = index, addresses
 
     def cluster_spec(self):
-        addresses = ["localhost:1", "localhost:2", "localhost:3"]
-        return tf.train.ClusterSpec({"worker": addresses})
+        return tf.train.ClusterSpec({"worker": self.addresses})
+
+
+def workers_of(*addresses, index=0):
+    class Strategy:
+        cluster_resolver = Resolver(index, addresses)
+
+    return cluster.Workers(Strategy())
 
 
 @pytest.mark.parametrize(
-    ("answering", "message", "said"),
+    ("addresses", "index", "is_chief", "is_alone"),
+    [(["a:1", "b:2"], 0, True, False), (["a:1", "b:2"], 1, False, False)]
+    + [(["a:1"], 0, True, True)],
+)
+def test_first_worker_is_the_chief(addresses, index, is_chief, is_alone):
+    workers = workers_of(*addresses, index=index)
+    assert (workers.is_chief, workers.is_alone) == (is_chief, is_alone)
+
+
+THREE = ("localhost:1", "localhost:2", "localhost:3")
+
+
+@pytest.mark.parametrize(
+    ("silent", "error", "message"),
     [
-        ({1, 3}, "Socket closed", "Lost worker 1 (localhost:2)"),
+        ([1], "Socket closed", "Lost worker 1 (localhost:2)"),
         (
-            {1, 2, 3},
+            [],
             "no heartbeat from /job:worker/replica:0/task:2",
             "Lost worker 2 (localhost:3)",
         ),
-        ({1, 2, 3}, "something else", "Lost another worker"),
+        ([], "something else", "Lost another worker"),
     ],
 )
-def test_lost_worker_is_named(answering, message, said, monkeypatch):
-    def unanswering(others):
-        return [n for n, x in others.items() if int(x.split(":")[1]) not in answering]
+def test_lost_worker_is_named(silent, error, message, monkeypatch):
+    def find_silent(others):
+        assert others == {1: "localhost:2", 2: "localhost:3"}
+        return silent
 
-    monkeypatch.setattr(cluster, "unanswering", unanswering)
-
-    class Strategy:
-        cluster_resolver = Resolver()
-
-    with pytest.raises(WorkerLost) as lost, cluster.watched(Strategy()):
-        raise tf.errors.UnavailableError(None, None, message)
-    assert str(lost.value).startswith(said) and "--resume" in str(lost.value)
+    monkeypatch.setattr(cluster, "find_silent", find_silent)
+    with pytest.raises(WorkerLost) as lost, workers_of(*THREE).watched():
+        raise tf.errors.UnavailableError(None, None, error)
+    assert str(lost.value).startswith(message) and "--resume" in str(lost.value)
 
 
-def test_own_trouble_of_a_worker_is_not_told_as_a_lost_one(monkeypatch):
-    class Strategy:
-        cluster_resolver = Resolver()
-
+def test_error_of_this_worker_is_not_reported_as_a_lost_worker(monkeypatch):
+    workers = workers_of(*THREE)
     error = tf.errors.ResourceExhaustedError(None, None, "out of memory")
-    monkeypatch.setattr(cluster, "unanswering", lambda others: [])
-    with pytest.raises(tf.errors.ResourceExhaustedError), cluster.watched(Strategy()):
+    monkeypatch.setattr(cluster, "find_silent", lambda others: [])
+    with pytest.raises(tf.errors.ResourceExhaustedError), workers.watched():
         raise error
-    monkeypatch.setattr(cluster, "unanswering", lambda others: [1])
-    with pytest.raises(WorkerLost), cluster.watched(Strategy()):
+    monkeypatch.setattr(cluster, "find_silent", lambda others: [1])
+    with pytest.raises(WorkerLost), workers.watched():
         raise error
 
 
-def test_error_of_a_lone_training_is_its_own():
-    strategy = tf.distribute.get_strategy()
-    with pytest.raises(tf.errors.UnavailableError), cluster.watched(strategy):
-        raise tf.errors.UnavailableError(None, None, "as it was")
+def test_error_without_other_workers_is_unchanged():
+    workers = cluster.join("one")
+    with pytest.raises(tf.errors.UnavailableError), workers.watched():
+        raise tf.errors.UnavailableError(None, None, "unchanged")
 
 
 @pytest.mark.parametrize(
-    ("limit", "others", "said"),
+    ("limit", "others", "message"),
     [
         ("STUCK_SECONDS", {}, "Lost another worker"),
         ("SILENT_SECONDS", {1: "localhost:1"}, "Lost worker 1 (localhost:1)"),
     ],
 )
-def test_worker_that_is_stuck_ends_itself_in_a_sentence(limit, others, said):
+def test_stuck_worker_ends_itself_with_a_message(limit, others, message):
     script = (
-        f"import threading; from train_tf import cluster; cluster.{limit} = 2;"
-        f"cluster.WATCHDOG.watch(threading.Event(), {others})"
+        "import threading; from train_tf.distributed import cluster;"
+        f"cluster.{limit} = 2; cluster.WATCHDOG.watch(threading.Event(), {others})"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 75
-    assert said in done.stderr and "no worker got on for" in done.stderr
+    assert message in done.stderr and "No progress for" in done.stderr
     assert "--resume" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_each_worker_has_a_share_and_all_have_everything(monkeypatch):
+def test_shares_of_workers_are_disjoint_and_complete(monkeypatch):
     items = list(range(7))
-    assert cluster.own_share(items) == items
+    assert cluster.share_of_this_worker(items) == items
     shares = []
     for index in range(3):
-        monkeypatch.setenv("TF_CONFIG", config(("a:1", "b:2", "c:3"), index))
-        shares.append(cluster.own_share(items))
+        monkeypatch.setenv("TF_CONFIG", tf_config(("a:1", "b:2", "c:3"), index))
+        shares.append(cluster.share_of_this_worker(items))
     assert sorted(sum(shares, [])) == items
     assert max(map(len, shares)) - min(map(len, shares)) == 1
     monkeypatch.setenv("TF_CONFIG", "{")
     with pytest.raises(InputError, match="Expected TF_CONFIG"):
-        cluster.own_share(items)
+        cluster.share_of_this_worker(items)
+
+
+def test_training_workers_are_refused_where_one_process_is_needed(monkeypatch):
+    cluster.check_alone("a comparison")
+    with pytest.raises(InputError, match="a comparison. Received: --strategy multiw"):
+        cluster.check_alone("a comparison", "multiworker")
+    monkeypatch.setenv("TF_CONFIG", tf_config())
+    cluster.check_alone("a comparison", "one")
+    with pytest.raises(InputError, match="Received: a TF_CONFIG"):
+        cluster.check_alone("a comparison")
 
 
 @pytest.mark.parametrize("index", [0, 2])
-def test_manifest_gives_every_pod_its_place_and_the_command(index, tmp_path):
-    """Its shell, with a program in the place of python that says what it was given."""
-    manifest = (ROOT / "cluster/job.yaml").read_text()
+def test_manifest_gives_each_pod_its_tf_config_and_the_command(index, tmp_path):
+    """Runs the manifest's shell script with a `python` that writes its arguments."""
+    manifest = (ROOT / "deploy/cluster/job.yaml").read_text()
     script = textwrap.dedent(manifest.split("- |\n")[1].split("  resources:")[0])
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$TF_CONFIG" > told; echo "$@" > options')
+    python.write_text('#!/bin/sh\necho "$TF_CONFIG" > tf_config; echo "$@" > arguments')
     python.chmod(0o755)
     pod = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "WORKERS": "3"}
     subprocess.run(
@@ -166,10 +191,10 @@ def test_manifest_gives_every_pod_its_place_and_the_command(index, tmp_path):
         check=True,
     )
     addresses = [f"unet-{number}.unet:3333" for number in range(3)]
-    assert json.loads((tmp_path / "told").read_text()) == {
+    assert json.loads((tmp_path / "tf_config").read_text()) == {
         "cluster": {"worker": addresses},
         "task": {"type": "worker", "index": index},
     }
-    script, *options = (tmp_path / "options").read_text().split()
+    script, *options = (tmp_path / "arguments").read_text().split()
     assert (ROOT / script).exists()
     assert tyro.cli(UNetConfig, args=options).strategy == "multiworker"

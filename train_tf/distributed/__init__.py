@@ -1,0 +1,1 @@
+"""Training, predicting and searching with several processes."""

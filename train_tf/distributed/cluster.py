@@ -1,9 +1,9 @@
-"""Several workers of one training: GPUs of this machine, or of several machines.
+"""The workers of a training, on one machine or on several.
 
-TensorFlow's strategies do the work (`tf.distribute`). Every worker runs the same
-program on the same data. The first of them, the chief, is alone in writing files and
-saying how it goes; what the others need to know of the run folder it sends them, so
-they need no folder in common. When one is lost, the others say so.
+`tf.distribute` does the work. Every worker runs the same program on the same data.
+Only the first one, the chief, writes files and prints progress; it sends the others
+what they need of the run folder, so they need no access to it. When a worker is lost,
+the others end with a message that names it.
 """
 
 import contextlib
@@ -21,115 +21,25 @@ from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context as eager_context
 
 from train_tf.command_line import TRY_AGAIN
-from train_tf.distributed.liveness import did_not_come, named, patience, unanswering
+from train_tf.distributed.liveness import (
+    describe_workers,
+    find_silent,
+    start_message,
+    start_timeout,
+)
 from train_tf.errors import InputError, WorkerLost
 
-START_SECONDS = 300  # for all workers to have come
-SILENT_SECONDS = 20  # after which a worker is taken for lost
-STUCK_SECONDS = 3600  # without a step; the longest is for the chief's tests at the end
+START_SECONDS = 300  # for all workers to connect
+SILENT_SECONDS = 20  # without a heartbeat or an answer: the worker is lost
+STUCK_SECONDS = 3600  # without a step; the chief's test and export take longest
 
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["host-0:3333", "host-1:3333"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
 
-
-def choose(name):
-    """The `tf.distribute` strategy that a name stands for.
-
-    It has to be the first thing that a program does with TensorFlow.
-
-    Args:
-        name: "one" replica; "mirrored", a replica on each GPU of this machine;
-            "multiworker", on those of all machines that TF_CONFIG names; "auto", what
-            there is.
-
-    Raises:
-        InputError: if TF_CONFIG is needed and is not in order.
-        WorkerLost: if the other workers do not come.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        several = "mirrored" if len(gpus) > 1 else "one"
-        name = "multiworker" if os.getenv("TF_CONFIG") else several
-    if name == "one":
-        return tf.distribute.get_strategy()
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    return _join_cluster(*_cluster())
-
-
-def check_alone(what, strategy="auto"):
-    """Refuse to do as one of several workers what is for one process.
-
-    Args:
-        what: what is done, for the message.
-        strategy: as `choose` takes it.
-
-    Raises:
-        InputError: if TF_CONFIG names workers, or the strategy asks for them.
-    """
-    several = strategy == "auto" and os.getenv("TF_CONFIG")
-    if several or strategy == "multiworker":
-        given = (
-            "a TF_CONFIG in the environment" if several else "--strategy multiworker"
-        )
-        raise InputError(
-            f"Expected no workers of one training for {what}. Received: {given}."
-        )
-
-
-def is_chief(strategy):
-    """Whether this process is the one that writes files."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_id == 0
-
-
-def from_chief(content, strategy):
-    """Give every worker the bytes that the chief has.
-
-    Args:
-        content: bytes; whatever the others have is not looked at.
-    """
-    if strategy.cluster_resolver is None:
-        return content
-
-    WATCHDOG.note()
-    # What all gather: the chief's bytes, as whole numbers, and nothing of the others. A
-    # byte before them, because TensorFlow breaks down where there is nothing at all.
-    content = b"." + content if is_chief(strategy) else b""
-    own = np.frombuffer(content, "uint8").astype("int32")
-    first = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(
-            own if context.replica_id_in_sync_group == 0 else own[:0]
-        )
-    )
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")  # it is compiled for each length, which would be warned of
-    try:
-        gathered = strategy.gather(first, axis=0)
-    finally:
-        logger.setLevel(level)
-    return gathered.numpy().astype("uint8").tobytes()[1:]
-
-
-def own_share(items):
-    """Those of a list that this worker sees to; all, if TF_CONFIG names no workers.
-
-    For work of which each piece is by itself: the workers do not meet.
-
-    Raises:
-        InputError: if TF_CONFIG is not in order.
-    """
-    if not os.getenv("TF_CONFIG"):
-        return items
-    workers, index = _cluster()
-    return items[index :: len(workers)]
-
-
-# What a worker runs into by itself: to start again would not help.
-OWN_TROUBLE = (
+# Errors of this worker itself, which a restart would not mend.
+LOCAL_ERRORS = (
     tf.errors.ResourceExhaustedError,
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
@@ -138,63 +48,188 @@ OWN_TROUBLE = (
 )
 
 
-class Watchdog:
-    """When this worker last got on; ends the process when that is too long ago.
+def join(name):
+    """Choose a distribution strategy and connect to the other workers, if any.
 
-    TensorFlow's own time-out of an exchange keeps a thread for each of them until it is
-    over: thousands after a few steps.
+    Call it before anything else that uses TensorFlow's devices.
+
+    Args:
+        name: "one" device; "mirrored", all GPUs of this machine; "multiworker", the
+            workers that TF_CONFIG names; "auto", all that are available.
+
+    Returns:
+        `Workers`.
+
+    Raises:
+        InputError: if TF_CONFIG is needed and is missing or invalid.
+        WorkerLost: if the other workers do not connect.
+    """
+    if name == "auto":
+        gpus = tf.config.list_physical_devices("GPU")
+        on_one_machine = "mirrored" if len(gpus) > 1 else "one"
+        name = "multiworker" if os.getenv("TF_CONFIG") else on_one_machine
+    if name == "multiworker":
+        return Workers(_connect(*_read_tf_config()))
+    if name == "mirrored":
+        return Workers(tf.distribute.MirroredStrategy())
+    return Workers(tf.distribute.get_strategy())
+
+
+class Workers:
+    """The workers that train together, as this one of them sees them.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`.
+
+    Attributes:
+        strategy: the same.
+        is_chief: whether this worker writes files and prints progress.
+        is_alone: whether there are no other workers.
+    """
+
+    def __init__(self, strategy):
+        self.strategy = strategy
+        resolver = strategy.cluster_resolver  # None without TF_CONFIG
+        index = resolver.task_id if resolver else 0
+        addresses = resolver.cluster_spec().as_dict()["worker"] if resolver else []
+        self._others = {n: x for n, x in enumerate(addresses) if n != index}
+        self.is_chief, self.is_alone = index == 0, not self._others
+
+    def from_chief(self, content):
+        """Send bytes from the chief to every worker.
+
+        Args:
+            content: bytes; only the chief's are used.
+
+        Returns:
+            The chief's bytes.
+        """
+        if self.is_alone:
+            return content
+        WATCHDOG.note()
+        # The first replica is the chief's. One byte goes before the content, because
+        # TensorFlow fails to gather an empty tensor.
+        content = np.frombuffer(b"." + content, "uint8").astype("int32")
+        values = self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(
+                content if context.replica_id_in_sync_group == 0 else content[:0]
+            )
+        )
+        logger = tf.get_logger()
+        level = logger.level
+        logger.setLevel("ERROR")  # no warning that each length is compiled anew
+        try:
+            gathered = self.strategy.gather(values, axis=0)
+        finally:
+            logger.setLevel(level)
+        return gathered.numpy().astype("uint8").tobytes()[1:]
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Inside this context, raise `WorkerLost` when another worker is lost.
+
+        If this worker hangs because of it, the process ends with the same message.
+        """
+        if self.is_alone:
+            yield
+            return
+        stop = threading.Event()
+        threading.Thread(
+            target=WATCHDOG.watch, args=(stop, self._others), daemon=True
+        ).start()
+        try:
+            yield
+        except tf.errors.OpError as error:
+            lines = [x.strip() for x in error.message.splitlines() if x.strip()]
+            reason = next((x for x in lines if "aborted" in x), "".join(lines[:1]))
+            mentioned = re.findall(
+                r"/job:worker/(?:replica:0/)?task:(\d+)", error.message
+            )
+            lost = find_silent(self._others) or sorted(
+                set(map(int, mentioned)) & set(self._others)
+            )
+            if not lost and isinstance(error, LOCAL_ERRORS):
+                raise
+            message = _lost_message(lost, self._others, f"TensorFlow: {reason}")
+            raise WorkerLost(message) from error
+        finally:
+            stop.set()
+
+
+class Watchdog:
+    """Ends this process if it makes no progress because another worker is lost.
+
+    TensorFlow's own timeout keeps a thread for each all-reduce: thousands after a few
+    steps.
     """
 
     def __init__(self):
         self.last = time.monotonic()
 
     def note(self):
-        """This worker got on."""
+        """Note that this worker made progress."""
         self.last = time.monotonic()
 
     def watch(self, stop, others):
-        """Until `stop`, a `threading.Event`, is set.
+        """Watch until `stop` is set.
 
         Args:
-            others: number to address of the other workers, which are called upon when
-                this one does not get on.
+            stop: a `threading.Event`.
+            others: number to address of the other workers.
         """
         self.note()
         while not stop.wait(1):
             seconds = time.monotonic() - self.last
-            lost = seconds > SILENT_SECONDS and unanswering(others)
+            lost = seconds > SILENT_SECONDS and find_silent(others)
             if lost or seconds > STUCK_SECONDS:
-                why = f"no worker got on for {seconds:.0f} seconds"
-                _end_process(_told(lost, others, why))
+                reason = f"No progress for {seconds:.0f} seconds."
+                message = _lost_message(lost or [], others, reason)
+                print(f"error: {message}", file=sys.stderr, flush=True)
+                os._exit(TRY_AGAIN)  # no exception reaches a thread inside TensorFlow
 
 
 WATCHDOG = Watchdog()
 
 
-@contextlib.contextmanager
-def watched(strategy):
-    """Say in a sentence, as `WorkerLost`, that another worker is gone or stuck."""
-    if strategy.cluster_resolver is None:
-        yield
+def check_alone(what, strategy="auto"):
+    """Refuse to run as a worker of a training what is made for one process.
+
+    Args:
+        what: what the process does, for the message.
+        strategy: as for `join`.
+
+    Raises:
+        InputError: if TF_CONFIG names workers, or the strategy needs them.
+    """
+    if strategy == "auto" and os.getenv("TF_CONFIG"):
+        received = "a TF_CONFIG in the environment"
+    elif strategy == "multiworker":
+        received = "--strategy multiworker"
+    else:
         return
-    others, stop = _others(strategy.cluster_resolver), threading.Event()
-    threading.Thread(target=WATCHDOG.watch, args=(stop, others), daemon=True).start()
-    try:
-        yield
-    except tf.errors.OpError as error:
-        lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-        why = next((line for line in lines if "aborted" in line), "".join(lines[:1]))
-        told = re.findall(r"/job:worker/(?:replica:0/)?task:(\d+)", error.message)
-        lost = unanswering(others) or sorted({*map(int, told)} & set(others))
-        if not lost and isinstance(error, OWN_TROUBLE):
-            raise
-        raise WorkerLost(_told(lost, others, f"TensorFlow says: {why}")) from error
-    finally:
-        stop.set()
+    raise InputError(f"Expected no training workers for {what}. Received: {received}.")
 
 
-def _cluster():
-    """The addresses of the workers, and which of them this one is."""
+def share_of_this_worker(items):
+    """The items of a list that this worker processes, without the other workers.
+
+    Args:
+        items: a list, the same for all workers.
+
+    Returns:
+        Every n-th item for n workers; all of them without a TF_CONFIG.
+
+    Raises:
+        InputError: if TF_CONFIG is invalid.
+    """
+    if not os.getenv("TF_CONFIG"):
+        return items
+    addresses, index = _read_tf_config()
+    return items[index :: len(addresses)]
+
+
+def _read_tf_config():
+    """The addresses of all workers, and the index of this one."""
     text = os.getenv("TF_CONFIG")
     if not text:
         raise InputError(
@@ -204,67 +239,54 @@ def _cluster():
         )
     try:
         config = json.loads(text)
-        workers, task = config["cluster"]["worker"], config["task"]
+        addresses, task = config["cluster"]["worker"], config["task"]
         index = int(task["index"])
-        in_order = (
+        valid = (
             set(config["cluster"]) == {"worker"}
             and task["type"] == "worker"
-            and 0 <= index < len(workers)
-            and all(re.fullmatch(r".+:\d+", address) for address in workers)
-            and len(set(workers)) == len(workers)
+            and 0 <= index < len(addresses)
+            and all(re.fullmatch(r".+:\d+", address) for address in addresses)
+            and len(set(addresses)) == len(addresses)
         )
     except (ValueError, KeyError, TypeError):
-        in_order = False
-    if not in_order:
+        valid = False
+    if not valid:
         raise InputError(
-            "Expected TF_CONFIG to name all workers, each once, and which one this is: "
-            f"{TF_CONFIG_EXAMPLE}. Received: {text}"
+            "Expected TF_CONFIG to list each worker once and to give the index of this "
+            f"one: {TF_CONFIG_EXAMPLE}. Received: {text}"
         )
-    return tuple(workers), index
+    return tuple(addresses), index
 
 
-@functools.cache  # a process joins once
-def _join_cluster(workers, index):
-    # As the strategy does it by itself, but with times after which a person is told.
+@functools.cache  # a process can connect only once
+def _connect(addresses, index):
+    """The strategy of these workers, with shorter timeouts than TensorFlow's."""
+    # TensorFlow has no public way to set them.
     eager_context.context().configure_coordination_service(
         service_type="standalone",
         service_leader="/job:worker/replica:0/task:0",
         coordinated_jobs=[
             coordination_config_pb2.CoordinatedJob(
-                name="worker", num_tasks=len(workers)
+                name="worker", num_tasks=len(addresses)
             )
         ],
         cluster_register_timeout_in_ms=1000 * START_SECONDS,
         heartbeat_timeout_in_ms=1000 * SILENT_SECONDS,
         shutdown_barrier_timeout_in_ms=1000 * SILENT_SECONDS,
     )
-
     try:
-        with patience(workers, index, START_SECONDS):
+        with start_timeout(addresses, index, START_SECONDS):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
-        raise WorkerLost(
-            f"{did_not_come(workers, index, START_SECONDS)} {error.message}"
-        ) from error
+        message = start_message(addresses, index, START_SECONDS)
+        raise WorkerLost(f"{message} {error.message}") from error
     if index:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     return strategy
 
 
-def _others(resolver):
-    """Number to address of the other workers."""
-    workers = resolver.cluster_spec().as_dict()["worker"]
-    return {n: x for n, x in enumerate(workers) if n != resolver.task_id}
-
-
-def _end_process(message):
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(TRY_AGAIN)  # a thread that is stuck in TensorFlow cannot be stopped
-
-
-def _told(lost, others, why):
-    who = named(lost or (), others) or "another worker"
+def _lost_message(lost, others, reason):
     return (
-        f"Lost {who}; the epochs before are kept. Start all "
-        f"workers again with --resume. {why}"
+        f"Lost {describe_workers(lost, others) or 'another worker'}; finished epochs "
+        f"are saved. Start all workers again with --resume. {reason}"
     )

@@ -1,7 +1,8 @@
-"""Which workers of a training answer; as a program, ends a worker that waits too long.
+"""Find workers that do not answer; end a worker that waits too long for them.
 
-While TensorFlow waits for the other workers to come, Python stands still: no thread, no
-Ctrl-C, no timer. So another process looks at the clock.
+While TensorFlow waits for the other workers to connect, it blocks the whole Python
+process: no other thread runs, no Ctrl-C, no timer. So this file also runs as a program
+that measures the time.
 """
 
 import contextlib
@@ -12,58 +13,58 @@ import socket
 import subprocess
 import sys
 
-# How HTTP/2, which gRPC speaks, begins: the preface, and settings without any.
+# The start of an HTTP/2 connection, which gRPC uses: preface and empty settings.
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
-def unanswering(others):
-    """Those that do not answer.
+def find_silent(workers):
+    """The workers that do not answer.
 
     Args:
-        others: number to address of workers.
+        workers: number to address, "host:port".
 
     Returns:
         A list of numbers.
     """
-    return [number for number, address in others.items() if not _answers(address)]
+    return [number for number, address in workers.items() if not _answers(address)]
 
 
-def named(numbers, others):
+def describe_workers(numbers, addresses):
     """Workers by number and address, for a message."""
-    return ", ".join(f"worker {number} ({others[number]})" for number in numbers)
+    return ", ".join(f"worker {number} ({addresses[number]})" for number in numbers)
 
 
-def did_not_come(workers, index, seconds):
-    """The sentence for workers that did not come together.
+def start_message(addresses, index, seconds):
+    """The error message for workers that did not connect in time.
 
     Args:
-        workers: addresses of all.
-        index: which of them this one is.
+        addresses: of all workers.
+        index: of this worker.
         seconds: how long it waited.
     """
-    others = {n: address for n, address in enumerate(workers) if n != index}
+    others = {n: address for n, address in enumerate(addresses) if n != index}
+    silent = describe_workers(find_silent(others), others)
     return (
-        f"The {len(workers)} workers of TF_CONFIG did not come together within "
-        f"{seconds} seconds. No answer from: "
-        f"{named(unanswering(others), others) or 'none that would be silent now'}. "
-        "Start all again."
+        f"The {len(addresses)} workers of TF_CONFIG did not connect within "
+        f"{seconds} seconds. Workers that do not answer now: {silent or 'none'}. "
+        "Start all workers again."
     )
 
 
 @contextlib.contextmanager
-def patience(workers, index, seconds):
-    """Within it, this process is killed, with a sentence, when it takes too long.
+def start_timeout(addresses, index, seconds):
+    """Kill this process, with a message, if this context takes too long.
 
     Args:
-        workers, index, seconds: as for `did_not_come`.
+        addresses, index, seconds: as for `start_message`.
     """
-    command = [sys.executable, "-I", __file__, os.getpid(), index, seconds, *workers]
+    command = [sys.executable, "-I", __file__, os.getpid(), index, seconds, *addresses]
     with subprocess.Popen(map(str, command), stdin=subprocess.PIPE):
         yield
 
 
 def _answers(address):
-    """Whether a worker says a word; a stopped one still lets itself be connected to."""
+    """Whether a worker replies; a stopped process still accepts connections."""
     host, port = address.rsplit(":", 1)
     try:
         with socket.create_connection((host, int(port)), timeout=3) as connection:
@@ -73,13 +74,13 @@ def _answers(address):
         return False
 
 
-def _guard(process, index, seconds, *workers):
-    # What there is to read is the end of the pipe: it came in time, or is gone.
+def _kill_after_timeout(process_id, index, seconds, *addresses):
+    # stdin becomes readable when the pipe closes: the worker connected or ended.
     if not select.select([sys.stdin], [], [], float(seconds))[0]:
-        told = did_not_come(workers, int(index), seconds)
-        print(f"error: {told}", file=sys.stderr, flush=True)
-        os.kill(int(process), signal.SIGKILL)
+        message = start_message(addresses, int(index), seconds)
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        os.kill(int(process_id), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    _guard(*sys.argv[1:])
+    _kill_after_timeout(*sys.argv[1:])
