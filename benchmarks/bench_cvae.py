@@ -1,7 +1,7 @@
-"""Training speed of the VAEs beside the seed's design in PyTorch; see --help.
+"""Training speed of the VAEs beside the reference notebook's in PyTorch; see --help.
 
-All train on one repeated batch of noise. That `--network resnet18` is the seed's
-network is checked by their answers under the same weights.
+All train on one repeated batch of noise. Before timing, `--network resnet18` and the
+reference are given the same weights and must return the same latents and images.
 """
 
 import dataclasses
@@ -20,27 +20,26 @@ CONTENDERS = ("ours compact", "ours resnet18", "torch eager", "torch compile")
 
 @dataclasses.dataclass(frozen=True)
 class BenchCVAEConfig:
-    """Let our VAEs and the seed's design in PyTorch train in turns."""
+    """Compare the training speed of our VAEs and the reference in interleaved turns."""
 
     dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
-    """Images of which size."""
+    """Data sets whose image size is used."""
 
     precision: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-    """Precisions; those that the processor has no instructions for are left out."""
+    """Precisions; one that the processor has no instructions for is left out."""
 
     rounds: int = 5
     """Turns of each contender."""
 
     steps: int = 4
-    """Training steps a turn."""
+    """Training steps per turn."""
 
     out: Path = Path("results/bench_cvae.json")
-    """Where the figures go."""
+    """JSON file to write."""
 
 
 def main(config):
-    """Compare all that was asked for."""
-    from interleaved import Contender, compare
+    from interleaved import compare
     from machine import peaks_of
 
     from train_tf.files import write_json
@@ -49,48 +48,37 @@ def main(config):
     peaks = peaks_of(config.precision)
     rows = []
     for dataset, precision in itertools.product(config.dataset, peaks):
+        case = {"dataset": dataset, "precision": precision}
         with tempfile.TemporaryDirectory() as folder:
-            task = {
-                "dataset": dataset,
-                "precision": precision,
-                "weights": str(Path(folder) / "weights.npz"),
-            }
-            # One after another: the peers are checked by what the second writes.
-            contenders = {
-                name: Contender(
-                    [sys.executable, PROGRAM, "turn", name, json.dumps(task)]
-                )
+            task = {**case, "weights": str(Path(folder) / "weights.npz")}
+            commands = {
+                name: [sys.executable, PROGRAM, "speed", name, json.dumps(task)]
                 for name in CONTENDERS
             }
-            measured = compare(contenders, config.rounds, config.steps)
-        about = {name: contender.about for name, contender in contenders.items()}
-        for contender in contenders.values():
-            contender.end()
+            measured = compare(commands, config.rounds, config.steps)
         for name, row in measured.items():
-            size = about[name]["batch_size"]
-            rate = size / row["seconds"]
+            rate = row["batch_size"] / row["seconds"]
             rows.append(
                 {
-                    "dataset": dataset,
-                    "precision": precision,
+                    **case,
                     "contender": name,
-                    "parameters": about[name]["parameters"],
-                    "batch_size": size,
+                    "parameters": row["parameters"],
+                    "batch_size": row["batch_size"],
                     "images_per_second": round(rate, 1),
                 }
             )
             if name == "ours resnet18":
-                work = 3 * about[name]["macs"] * rate
-                rows[-1]["share_of_most"] = round(work / peaks[precision], 3)
+                share = 3 * row["macs"] * rate / peaks[precision]
+                rows[-1]["share_of_peak"] = round(share, 3)
             print(_line(rows[-1]), flush=True)
-    about = {**provenance(config, "torch"), "macs_per_second": peaks}
-    write_json(config.out, {**about, "rows": rows})
+    content = {**provenance(config, "torch"), "macs_per_second": peaks}
+    write_json(config.out, {**content, "rows": rows})
 
 
 def _line(row):
     return (
-        "{dataset}, {precision}: {contender:14} {parameters:11,} weights, batches of "
-        "{batch_size:3}: {images_per_second:7.1f} images/s"
+        "{dataset}, {precision}: {contender:14} {parameters:11,} parameters, batches "
+        "of {batch_size:3}: {images_per_second:7.1f} images/s"
     ).format(**row)
 
 

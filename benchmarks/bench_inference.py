@@ -1,7 +1,7 @@
-"""Answers of the default UNet in every runtime: latency and throughput; see --help.
+"""Latency and throughput of the default UNet in every runtime; see --help.
 
-The weights are those that the network starts with: they make no difference to its
-speed. Whether the answers of all runtimes agree is `scripts/export_model.py`'s affair.
+The weights are the initial ones; they make no difference to the speed.
+`scripts/export_model.py` checks that all runtimes give the same answers.
 """
 
 import dataclasses
@@ -13,30 +13,29 @@ from pathlib import Path
 from train_tf import command_line
 
 PEERS = {"onnx": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO"}
-CALIBRATED_ON = 32  # photographs
+CALIBRATION_IMAGES = 32  # for int8
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchInferenceConfig:
-    """Let model.predict, the SavedModel and other runtimes answer in turns."""
+    """Compare model.predict, the SavedModel and other runtimes in interleaved turns."""
 
     batch_sizes: tuple[int, ...] = (1, 32)
-    """Pictures a request."""
+    """Images per request."""
 
     rounds: int = 7
     """Turns of each contender."""
 
-    pictures: int = 64
-    """Pictures a turn."""
+    images: int = 64
+    """Images per turn."""
 
     out: Path = Path("results/bench_inference.json")
-    """Where the figures go."""
+    """JSON file to write."""
 
 
 def main(config):
-    """Export for all runtimes, and compare."""
     command_line.start_tensorflow()
-    from interleaved import Contender, compare
+    from interleaved import compare
 
     from train_tf.files import write_json
     from train_tf.run.report import provenance
@@ -45,31 +44,26 @@ def main(config):
     with tempfile.TemporaryDirectory() as folder:
         tasks = _export_for_all(Path(folder))
         for batch_size in config.batch_sizes:
-            contenders = {
-                name: Contender(
-                    [
-                        sys.executable,
-                        __file__,
-                        "--serve",
-                        json.dumps({**task, "batch_size": batch_size}),
-                    ]
-                )
+            commands = {
+                name: [
+                    sys.executable,
+                    __file__,
+                    "--serve",
+                    json.dumps({**task, "batch_size": batch_size}),
+                ]
                 for name, task in tasks.items()
             }
-            times = max(1, config.pictures // batch_size)
-            measured = compare(contenders, config.rounds, times)
-            for contender in contenders.values():
-                contender.end()
-            for name, row in measured.items():
+            times = max(1, config.images // batch_size)
+            for name, row in compare(commands, config.rounds, times).items():
                 rows.append(
                     {
                         "contender": name,
                         "batch_size": batch_size,
                         "milliseconds": round(1000 * row["seconds"], 2),
-                        "pictures_per_second": round(batch_size / row["seconds"], 1),
-                        "times_as_fast_as_predict": round(1 / row["ratio"], 2),
-                        "least": round(1 / row["most"], 2),
-                        "most": round(1 / row["least"], 2),
+                        "images_per_second": round(batch_size / row["seconds"], 1),
+                        "speedup_over_predict": round(1 / row["ratio"], 2),
+                        "min": round(1 / row["max"], 2),
+                        "max": round(1 / row["min"], 2),
                     }
                 )
                 print(_line(rows[-1]), flush=True)
@@ -78,32 +72,30 @@ def main(config):
 
 
 def _export_for_all(folder):
-    """Name to what `_serve` needs to know, of each contender."""
+    """Export the UNet; returns name to runtime and file of each contender."""
     from serve_tf.runtimes import export_to
     from train_tf import devices
     from unet_tf.config import UNetConfig
     from unet_tf.training import UNetTask
 
-    devices.set_up("float32", 0, "one")
+    devices.set_up("float32", 0)
     task = UNetTask(UNetConfig(saved_models_dir=folder))
     model = task.export(task.build())
-    photos = task.data.train.photos[:CALIBRATED_ON].astype("float32") / 255
-    requests = [{"image": photo[None]} for photo in photos]
+    images = task.data.train.images[:CALIBRATION_IMAGES].astype("float32") / 255
+    requests = [{"image": image[None]} for image in images]
     tasks = {
         "model.predict": {"runtime": "keras", "file": ""},
         "SavedModel": {"runtime": "saved_model", "file": str(model)},
     }
     for precision, calibration in (("float32", None), ("int8", requests)):
         for runtime, title in PEERS.items():
-            place = folder / f"{runtime}_{precision}"
-            file = export_to(runtime, model, place, calibration)
-            name = f"{title}, {precision}"
-            tasks[name] = {"runtime": runtime, "file": str(file)}
+            out = folder / f"{runtime}_{precision}"
+            file = export_to(runtime, model, out, calibration)
+            tasks[f"{title}, {precision}"] = {"runtime": runtime, "file": str(file)}
     return tasks
 
 
 def _serve(runtime, file, batch_size):
-    """Answer the same request as often as is asked for."""
     command_line.start_tensorflow()
     import numpy as np
     from interleaved import serve
@@ -114,31 +106,31 @@ def _serve(runtime, file, batch_size):
         from unet_tf.config import UNetConfig
         from unet_tf.training import build
 
-        devices.set_up("float32", 0, "one")
+        devices.set_up("float32", 0)
         model = build(UNetConfig(), (128, 128, 3), 3)
 
-        def answer():
+        def predict():
             model.predict(image, batch_size=batch_size, verbose=0)
     else:
         from serve_tf.runtimes import load_from
 
         run = load_from(runtime, file)
 
-        def answer():
+        def predict():
             run({"image": image})
 
     def work(times):
         for _ in range(times):
-            answer()
+            predict()
 
     serve(work)
 
 
 def _line(row):
     return (
-        "{contender:22} {batch_size:2} at once: {milliseconds:8.2f} ms, "
-        "{pictures_per_second:6.1f} pictures/s, {times_as_fast_as_predict:.2f} times "
-        "({least:.2f} to {most:.2f}) as fast as model.predict"
+        "{contender:22} batch of {batch_size:2}: {milliseconds:8.2f} ms, "
+        "{images_per_second:6.1f} images/s, {speedup_over_predict:.2f} times "
+        "({min:.2f} to {max:.2f}) as fast as model.predict"
     ).format(**row)
 
 

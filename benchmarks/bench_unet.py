@@ -1,9 +1,9 @@
 """Training speed of the UNet beside the same network in PyTorch; see --help.
 
-All train on one repeated batch of noise, with softmax cross-entropy and AdamW; ours
-once more as `train_unet.py` does, with Dice and Muon; and the article's own network,
-which is another, of as many filters. That ours and PyTorch's are the same is checked
-first, by their answers to one picture under the same weights.
+All train on one repeated batch of noise, with softmax cross-entropy and AdamW. Two more
+contenders are ours with Dice and Muon, as `train_unet.py` trains, and the article's
+network with as many filters. Before timing, ours and PyTorch's are given the same
+weights and must return the same logits for one image.
 """
 
 import dataclasses
@@ -28,36 +28,35 @@ CONTENDERS = (
 
 @dataclasses.dataclass(frozen=True)
 class BenchUNetConfig:
-    """Let our UNet and PyTorch's train in turns, and compare their speeds."""
+    """Compare the training speed of our UNet and PyTorch's in interleaved turns."""
 
     filters: tuple[int, ...] = (16, 32)
     """Channels of the first level."""
 
     down: tuple[Literal["maxpool", "strided"], ...] = ("maxpool", "strided")
-    """Ways down."""
+    """Downsampling blocks."""
 
     up: tuple[Literal["transpose", "upsample"], ...] = ("transpose", "upsample")
-    """Ways up."""
+    """Upsampling blocks."""
 
     precision: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-    """Precisions; those that the processor has no instructions for are left out."""
+    """Precisions; one that the processor has no instructions for is left out."""
 
     batch_size: int = 16
-    """Images a step."""
+    """Images per step."""
 
     rounds: int = 5
     """Turns of each contender."""
 
     steps: int = 8
-    """Training steps a turn."""
+    """Training steps per turn."""
 
     out: Path = Path("results/bench_unet.json")
-    """Where the figures go."""
+    """JSON file to write."""
 
 
 def main(config):
-    """Compare all that was asked for."""
-    from interleaved import Contender, compare
+    from interleaved import compare
     from machine import peaks_of
 
     from train_tf.files import write_json
@@ -65,58 +64,44 @@ def main(config):
 
     peaks = peaks_of(config.precision)
     for precision, peak in peaks.items():
-        print(f"{precision}: {peak / 1e9:.0f} G multiplications a second at the most")
+        print(f"{precision}: peak {peak / 1e9:.0f} G MACs/s")
     rows = []
     for filters, down, up, precision in itertools.product(
         config.filters, config.down, config.up, peaks
     ):
+        case = {"filters": filters, "down": down, "up": up, "precision": precision}
         with tempfile.TemporaryDirectory() as folder:
-            task = {
-                "filters": filters,
-                "down": down,
-                "up": up,
-                "precision": precision,
-                "batch_size": config.batch_size,
-                "weights": str(Path(folder) / "weights.npz"),
-            }
-            contenders = {
-                name: Contender([sys.executable, PROGRAM, name, json.dumps(task)])
+            weights = str(Path(folder) / "weights.npz")
+            task = {**case, "batch_size": config.batch_size, "weights": weights}
+            commands = {
+                name: [sys.executable, PROGRAM, name, json.dumps(task)]
                 for name in CONTENDERS
             }
-            measured = compare(contenders, config.rounds, config.steps)
-        work = {
-            name: contender.about.get("macs") or contenders["ours"].about["macs"]
-            for name, contender in contenders.items()
-        }
-        for contender in contenders.values():
-            contender.end()
+            measured = compare(commands, config.rounds, config.steps)
         for name, row in measured.items():
             rate = config.batch_size / row["seconds"]
-            share = 3 * work[name] * rate / peaks[precision]
+            macs = row.get("macs", measured["ours"]["macs"])  # PyTorch's has the same
             rows.append(
                 {
-                    "filters": filters,
-                    "down": down,
-                    "up": up,
-                    "precision": precision,
+                    **case,
                     "contender": name,
                     "images_per_second": round(rate, 1),
-                    "share_of_most": round(share, 3),
-                    "speed_beside_ours": round(1 / row["ratio"], 3),
-                    "least": round(1 / row["most"], 3),
-                    "most": round(1 / row["least"], 3),
+                    "share_of_peak": round(3 * macs * rate / peaks[precision], 3),
+                    "relative_speed": round(1 / row["ratio"], 3),
+                    "min": round(1 / row["max"], 3),
+                    "max": round(1 / row["min"], 3),
                 }
             )
             print(_line(rows[-1]), flush=True)
-    about = {**provenance(config, "torch"), "macs_per_second": peaks}
-    write_json(config.out, {**about, "batch_size": config.batch_size, "rows": rows})
+    content = {**provenance(config, "torch"), "macs_per_second": peaks}
+    write_json(config.out, {**content, "batch_size": config.batch_size, "rows": rows})
 
 
 def _line(row):
     return (
         "{filters} filters, {down}, {up}, {precision}: {contender:20} "
-        "{images_per_second:6.1f} images/s, {share_of_most:.0%} of the most, "
-        "{speed_beside_ours:.2f} ({least:.2f} to {most:.2f}) of our speed"
+        "{images_per_second:6.1f} images/s, {share_of_peak:.0%} of the peak, "
+        "{relative_speed:.2f} ({min:.2f} to {max:.2f}) times our speed"
     ).format(**row)
 
 

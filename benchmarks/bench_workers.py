@@ -1,30 +1,32 @@
-"""What sharing a training among workers costs, and what it would on more machines.
+"""Cost of sharing a training among workers, and a projection to more machines.
 
-One machine's processors are shared evenly by 1, 2 and 3 workers, which train the same
-network on the same batches: where sharing costs nothing, all are equally fast. What
-they send is counted at the loopback device.
+1, 2 and 3 workers share this machine's processors evenly and train the same network on
+the same batches: if sharing were free, all would be equally fast. The bytes they send
+are counted at the loopback device.
 
-For N workers on machines of their own, each as fast as this one, a step takes about
+For N workers on machines of their own, each as fast as this one and each with a batch
+of the same size, a step takes about
 
     compute + 2 (N - 1) / N * bytes / bandwidth + exchanges * latency
 
-with a batch of the same size for each; the middle term is what a ring of N sends from
-each worker to add up the gradients (Patarasuk and Yuan 2009, "Bandwidth
-optimal all-reduce algorithms").
+The middle term is what each worker sends in a ring all-reduce of the gradients
+(Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms").
 """
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from train_tf import command_line
 
-LATENCY = 100e-6  # seconds an exchange, between machines of one cluster
+LATENCY = 100e-6  # seconds per exchange between machines of one cluster
 PROJECTED = [(8, 10), (8, 100), (64, 10), (64, 100)]  # workers, Gbit/s
+WARM_UP = 5  # steps that are not measured
+LAUNCHER = Path(__file__).resolve().parents[1] / "scripts/launch_local.py"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,16 +37,16 @@ class BenchWorkersConfig:
     """Numbers of workers."""
 
     batch_size: int = 24
-    """Images a step, of all workers together."""
+    """Images per step, over all workers."""
 
     steps: int = 20
-    """Steps that are measured, after five that are not."""
+    """Measured steps, after five that are not measured."""
 
     rounds: int = 2
-    """How often each number of workers has its turn."""
+    """Measurements of each number of workers; the fastest counts."""
 
     out: Path = Path("results/workers.json")
-    """Where the figures go."""
+    """JSON file to write."""
 
 
 def main(config):
@@ -56,69 +58,67 @@ def main(config):
         for count in config.workers:
             measured[count].append(_measure(count, config))
     rows = {
-        count: min(x, key=lambda one: one["seconds"]) for count, x in measured.items()
+        count: min(x, key=lambda row: row["seconds"]) for count, x in measured.items()
     }
     print(as_table(rows))
-    projected = projection(rows, config.batch_size)
+    projected = projection(rows)
     for row in projected:
-        print("{workers} workers, {gigabits} Gbit/s: {efficiency:.0%}".format(**row))
-    about = {**provenance(config), "batch_size": config.batch_size}
-    write_json(config.out, {**about, "measured": rows, "projected": projected})
+        print(
+            "{workers} workers, {gigabits_per_second} Gbit/s: {efficiency:.0%}".format(
+                **row
+            )
+        )
+    content = {**provenance(config), "batch_size": config.batch_size}
+    write_json(config.out, {**content, "measured": rows, "projected": projected})
 
 
 def as_table(rows):
-    """Measured rows as text, in Markdown."""
-    one = rows[min(rows)]["seconds"]
+    """Measured rows as a Markdown table."""
+    fewest = rows[min(rows)]["seconds"]
     lines = [
-        "| workers | seconds a step | MiB sent | exchanges | efficiency |",
+        "| workers | seconds per step | MiB sent | exchanges | efficiency |",
         "|---|---|---|---|---|",
     ]
     for count, row in rows.items():
         lines.append(
             f"| {count} | {row['seconds']:.3f} | {row['bytes'] / 2**20:.1f} | "
-            f"{row['exchanges']} | {one / row['seconds']:.0%} |"
+            f"{row['exchanges']} | {fewest / row['seconds']:.0%} |"
         )
     return "\n".join(lines)
 
 
-def projection(rows, batch_size):
-    """By the formula above: rows of workers, gigabits, seconds, efficiency.
-
-    Each worker has a batch of `batch_size` of its own, which takes what it takes here.
-    """
-    compute = rows[min(rows)]["seconds"]
-    several = rows[max(rows)]
+def projection(rows):
+    """Step time and efficiency of `PROJECTED` workers, by the formula above."""
+    compute, several = rows[min(rows)]["seconds"], rows[max(rows)]
     projected = []
-    for workers, gigabits in PROJECTED:
+    for workers, gigabits_per_second in PROJECTED:
         sent = 2 * (workers - 1) / workers * several["gradient_bytes"]
-        exchange = sent / (gigabits * 1e9 / 8) + several["exchanges"] * LATENCY
+        seconds = compute + sent / (gigabits_per_second * 1e9 / 8)
+        seconds += several["exchanges"] * LATENCY
         projected.append(
             {
                 "workers": workers,
-                "gigabits": gigabits,
-                "seconds": compute + exchange,
-                "efficiency": compute / (compute + exchange),
+                "gigabits_per_second": gigabits_per_second,
+                "seconds": seconds,
+                "efficiency": compute / seconds,
             }
         )
     return projected
 
 
 def _measure(count, config):
-    root = Path(__file__).resolve().parents[1]
-    out = Path(f"/tmp/bench-workers-{os.getpid()}.json")
-    command = [sys.executable, __file__, "--measure", str(config.batch_size)]
-    command += [str(config.steps), str(out)]
-    if count > 1:
-        launcher = [sys.executable, str(root / "scripts/launch_local.py")]
-        command = [*launcher, f"--workers={count}", "--", *command]
-    subprocess.run(command, check=True)
-    row = json.loads(out.read_text())
-    out.unlink()
-    return row
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "measured.json"
+        command = [sys.executable, __file__, "--measure", config.batch_size]
+        command += [config.steps, out]
+        if count > 1:
+            command = [sys.executable, LAUNCHER, f"--workers={count}", "--", *command]
+        subprocess.run([*map(str, command)], check=True)
+        return json.loads(out.read_text())
 
 
 def _train(batch_size, steps, out):
-    """What each worker does; the chief writes what it measured."""
+    """What each worker does; the chief writes the measurements."""
     command_line.start_tensorflow()
     import keras
     import numpy as np
@@ -128,14 +128,15 @@ def _train(batch_size, steps, out):
     from unet_tf.config import UNetConfig
     from unet_tf.training import UNetTask
 
-    config = UNetConfig(batch_size=int(batch_size), epochs=100)
-    strategy = devices.set_up("float32", 0, "auto")
-    task = UNetTask(config)
+    workers, steps = cluster.join("auto"), int(steps)
+    strategy = workers.strategy
+    devices.set_up("float32", 0, strategy.num_replicas_in_sync)
+    task = UNetTask(UNetConfig(batch_size=int(batch_size), epochs=100))
     with strategy.scope():
         model = task.build()
         model.optimizer.build(model.trainable_variables)
     replicas.prepare_to_fit(model)
-    times, sent, warm_up, steps = [], [], 5, int(steps)
+    times, sent = [], []
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -143,25 +144,24 @@ def _train(batch_size, steps, out):
             sent.append(_bytes_on_loopback())
 
     model.fit(
-        replicas.spread(lambda r: task.training_batches(range(100), r), strategy),
-        steps_per_epoch=warm_up + steps,
+        replicas.distribute(lambda r: task.training_batches(range(100), r), strategy),
+        steps_per_epoch=WARM_UP + steps,
         callbacks=[Clock()],
         verbose=0,
         shuffle=False,
     )
-    if not cluster.is_chief(strategy):
+    if not workers.is_chief:
         return
     norms = sum(
         isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
     )
-    several = strategy.num_replicas_in_sync > 1
     row = {
-        "seconds": float(np.median(np.diff(times[warm_up - 1 :]))),
-        "bytes": (sent[-1] - sent[warm_up - 1]) / steps,
+        "seconds": float(np.median(np.diff(times[WARM_UP - 1 :]))),
+        "bytes": (sent[-1] - sent[WARM_UP - 1]) / steps,
         "gradient_bytes": 4
         * sum(int(np.prod(v.shape)) for v in model.trainable_variables),
-        # Each norm's three sums and their three gradients; the gradients; two a figure.
-        "exchanges": several * (6 * norms + 1 + 2 * 6),
+        # The gradients; three sums of each norm and their gradients; two per metric.
+        "exchanges": 0 if workers.is_alone else 1 + 6 * norms + 2 * 6,
     }
     Path(out).write_text(json.dumps(row))
 

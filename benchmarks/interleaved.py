@@ -1,11 +1,10 @@
-"""Contenders that take turns: A B C A B C ..., each in a process of its own.
+"""Compare programs in interleaved turns: A B C A B C ..., each in its own process.
 
-Whatever slows the machine down for a while slows all of them. What is compared is the
-ratio within each round, of which the median and the spread are given.
+A slow period of the machine affects all of them, because the ratio to the first program
+is taken within each round.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -16,30 +15,27 @@ from train_tf.errors import InputError
 
 
 class Contender:
-    """A program that does a piece of work whenever it is told to.
+    """A program that does its work whenever it is told to.
 
     Args:
         command: the program and its arguments; it calls `serve`.
-        environment: variables beside those of this process.
     """
 
-    def __init__(self, command, environment=None):
+    def __init__(self, command):
         self._process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(environment or {})},
         )
-        self.about = self._answer()
+        self.info = self._answer()
 
     def turn(self, times):
-        """Seconds that one of `times` pieces of work took."""
+        """Let it work `times` times; returns the mean seconds of one time."""
         print(times, file=self._process.stdin, flush=True)
         return self._answer()["seconds"]
 
     def end(self):
-        """Let the program end."""
         self._process.stdin.close()
         self._process.wait()
 
@@ -48,77 +44,83 @@ class Contender:
             if line.startswith("{"):
                 return json.loads(line)
         raise InputError(
-            f"{' '.join(self._process.args)} ended without an answer; what it said is "
-            "above."
+            f"{' '.join(self._process.args)} ended early; its output is above."
         )
 
 
-def serve(work, **about):
-    """Do work when told to, until the other side ends.
+def serve(work, **info):
+    """Work when told to on stdin, until it is closed.
 
     Args:
-        work: function of how many times to do it, which returns when all is done.
-        about: what the other side gets to know at first, for JSON.
+        work: function of how many times to do it; returns when all is done.
+        info: facts for the other side, for JSON.
     """
     work(2)  # compiles
-    print(json.dumps(about), flush=True)
+    print(json.dumps(info), flush=True)
     for line in sys.stdin:
         times = int(line)
         start = time.perf_counter()
         work(times)
-        print(
-            json.dumps({"seconds": (time.perf_counter() - start) / times}), flush=True
-        )
+        seconds = (time.perf_counter() - start) / times
+        print(json.dumps({"seconds": seconds}), flush=True)
 
 
 def steps_of(model, batches):
-    """A function that trains a Keras model for some steps.
+    """A function that trains a Keras model for a number of steps.
 
-    It does what `fit` does in each, callbacks looking at the loss. `fit` itself is left
-    out: it is called once for a training, and here it would be for each turn.
+    Each step does what `fit` does, with callbacks that read the loss. `fit` itself is
+    left out: its start would count in every turn.
 
     Args:
         model: a compiled `keras.Model`.
-        batches: an endless `tf.data.Dataset`.
+        batches: an infinite `tf.data.Dataset`.
     """
     model.make_train_function()
-    endless = iter(batches)
+    iterator = iter(batches)
 
     def train(steps):
         for _ in range(steps):
-            float(model.train_function(endless)["loss"])
+            float(model.train_function(iterator)["loss"])
 
     return train
 
 
-def compare(contenders, rounds, times):
-    """Let contenders take turns.
+def compare(commands, rounds, times):
+    """Start programs, run them in interleaved turns, and end them.
 
     Args:
-        contenders: name to `Contender`; the first is what the others are compared with.
-        rounds: how many turns each has.
-        times: pieces of work a turn.
+        commands: name to command, as `Contender` takes it; ratios are to the first.
+        rounds: turns of each program.
+        times: how often a program works in one turn.
 
     Returns:
-        Name to a dict: "seconds", the median; and of the ratios to the first in the
-        same round, more being slower, "ratio", "least" and "most".
+        Name to a dict: what the program passed to `serve`; "seconds" of working once,
+        the median of the rounds; and "ratio", "min" and "max", the median and the range
+        of the ratios to the first program's seconds in the same round.
+
+    Raises:
+        InputError: if a program ends early.
     """
     if rounds < 1 or times < 1:
         raise InputError(f"Expected a turn or more. Received: {rounds} of {times} each")
+    # One after another: a program may write what the next one reads.
+    contenders = {name: Contender(command) for name, command in commands.items()}
     for contender in contenders.values():
-        contender.turn(times)  # the first turn finds caches cold
+        contender.turn(times)  # warms the caches
     seconds = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
             seconds[name].append(contender.turn(times))
     first = np.array(next(iter(seconds.values())))
     rows = {}
-    for name, own in seconds.items():
-        ratios = np.array(own) / first
+    for name, contender in contenders.items():
+        contender.end()
+        ratios = np.array(seconds[name]) / first
         rows[name] = {
-            "seconds": float(np.median(own)),
+            **contender.info,
+            "seconds": float(np.median(seconds[name])),
             "ratio": float(np.median(ratios)),
-            "least": float(ratios.min()),
-            "most": float(ratios.max()),
+            "min": float(ratios.min()),
+            "max": float(ratios.max()),
         }
     return rows

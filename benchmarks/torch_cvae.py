@@ -1,4 +1,7 @@
-"""The reference notebook's VAE in PyTorch, which `--network resnet18 --no-decoder-label` is after."""
+"""The reference notebook's VAE in PyTorch.
+
+`--network resnet18 --no-decoder-label` is modelled on it.
+"""
 
 import math
 
@@ -8,9 +11,9 @@ from torch import nn
 
 
 class Block(nn.Module):
-    """A residual block; it keeps the size, halves it, or brings it to `size`.
+    """A residual block that keeps the size, halves it, or resizes to `size`.
 
-    Its parts are named as those of the Keras networks' layers.
+    Submodules have the names of the Keras layers.
     """
 
     def __init__(self, inputs, outputs, stride=1, size=None):
@@ -26,18 +29,18 @@ class Block(nn.Module):
             self.short_norm = nn.BatchNorm2d(outputs, eps=1e-3)
 
     def forward(self, x):
-        change = F.relu(self.a_norm(self.a(x)))
+        residual = F.relu(self.a_norm(self.a(x)))
         if self.size and tuple(x.shape[2:]) != self.size:
-            change = F.interpolate(change, self.size, mode="nearest-exact")
+            residual = F.interpolate(residual, self.size, mode="nearest-exact")
             x = F.interpolate(x, self.size, mode="nearest-exact")
-        change = self.b_norm(self.b(change))
+        residual = self.b_norm(self.b(residual))
         if hasattr(self, "short"):
             x = self.short_norm(self.short(x))
-        return F.relu(x + change)
+        return F.relu(x + residual)
 
 
 class Encoder(nn.Module):
-    """Image, label -> mean and log variance of the latents."""
+    """Images, labels -> mean and log variance of the latents."""
 
     def __init__(self, image_shape, classes=10, latents=256):
         super().__init__()
@@ -67,7 +70,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents -> image, without bounds."""
+    """Latents -> images, unbounded."""
 
     def __init__(self, image_shape, latents=256):
         super().__init__()
@@ -94,8 +97,8 @@ class Decoder(nn.Module):
         return self.pixels(x)
 
 
-class SeedVAE(nn.Module):
-    """The reference notebook's: one learned log scale, and a KL by the latents that were drawn."""
+class ReferenceVAE(nn.Module):
+    """One learned log scale for all pixels, and a rate estimated from one sample."""
 
     def __init__(self, image_shape):
         super().__init__()
@@ -103,42 +106,51 @@ class SeedVAE(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, images, labels):
-        """The negative ELBO of each image, nats."""
+        """The negative ELBO of each image in nats, (batch,)."""
         mean, log_var = self.encoder(images, labels)
         scale = torch.exp(log_var / 2)
         latents = mean + scale * torch.randn_like(mean)
         posterior = torch.distributions.Normal(mean, scale)
         prior = torch.distributions.Normal(0.0, 1.0)
         rate = posterior.log_prob(latents) - prior.log_prob(latents)
-        drawn = torch.distributions.Normal(
+        likelihood = torch.distributions.Normal(
             self.decoder(latents), torch.exp(self.log_scale)
         )
-        distortion = -drawn.log_prob(images).sum((1, 2, 3))
+        distortion = -likelihood.log_prob(images).sum((1, 2, 3))
         return distortion + rate.sum(1)
 
 
-def take_weights(module, weights):
-    """Give a network the weights of the Keras one with the same names.
+def set_weights(module, weights):
+    """Give a network the weights of the Keras network with the same layer names.
 
     Args:
-        weights: path, such as "stage_1_1_a/kernel", to array.
+        module: an `Encoder` or a `Decoder`.
+        weights: path, for example "stage_1_1_a/kernel", to array.
+
+    Raises:
+        ValueError: if weights are missing.
     """
-    parts = {"gamma": "weight", "beta": "bias", "kernel": "weight", "bias": "bias"}
-    parts |= {"embeddings": "weight"}
-    parts |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
-    own = module.state_dict()
-    left = {name for name in own if not name.endswith("num_batches_tracked")}
+    torch_names = {
+        "kernel": "weight",
+        "embeddings": "weight",
+        "gamma": "weight",
+        "beta": "bias",
+        "bias": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    }
+    state = module.state_dict()
+    missing = {name for name in state if not name.endswith("num_batches_tracked")}
     for path, array in weights.items():
-        layer, part = path.split("/")[-2:]
-        # Of "stage_1_1_a_norm", the block is "stage_1_1" and its part is "a_norm".
-        if layer.startswith("stage"):
+        layer, weight = path.split("/")[-2:]
+        if layer.startswith("stage"):  # "stage_1_1_a_norm" -> "stage_1_1.a_norm"
             words = layer.split("_")
             layer = "_".join(words[:3]) + "." + "_".join(words[3:])
-        name = f"{layer}.{parts[part]}"
         array = torch.from_numpy(array.copy())
-        if part == "kernel":
+        if weight == "kernel":
             array = array.permute(3, 2, 0, 1) if array.ndim == 4 else array.T
-        own[name].copy_(array)
-        left.remove(name)
-    if left:
-        raise ValueError(f"No weights for {sorted(left)}")
+        name = f"{layer}.{torch_names[weight]}"
+        state[name].copy_(array)
+        missing.remove(name)
+    if missing:
+        raise ValueError(f"Expected weights of {sorted(missing)}. Received none.")

@@ -1,11 +1,11 @@
-"""The UNet of unet_tf in PyTorch, layer for layer: a peer to be compared with."""
+"""The UNet of unet_tf in PyTorch, layer for layer."""
 
 import torch
 from torch import nn
 
 
 class NormalizedReLU(nn.Sequential):
-    """Batch norm and ReLU after a convolution without bias."""
+    """A convolution without bias, batch norm and ReLU."""
 
     def __init__(self, convolution):
         channels = convolution.out_channels
@@ -15,17 +15,14 @@ class NormalizedReLU(nn.Sequential):
 
 
 def convolution(inputs, outputs, stride=1):
-    """A 3x3 convolution, batch norm and ReLU."""
     return NormalizedReLU(nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False))
 
 
 def pair(inputs, outputs):
-    """Two of them."""
     return nn.Sequential(convolution(inputs, outputs), convolution(outputs, outputs))
 
 
 def transpose(inputs, outputs):
-    """A 3x3 transpose convolution with stride 2, batch norm and ReLU."""
     return NormalizedReLU(
         nn.ConvTranspose2d(
             inputs, outputs, 3, 2, padding=1, output_padding=1, bias=False
@@ -46,7 +43,7 @@ UP = {
 
 
 class UNet(nn.Module):
-    """As `unet_tf.build_unet`; pictures and logits have their channels first."""
+    """As `unet_tf.build_unet`, with channels first."""
 
     def __init__(self, down, up, filters=16, depth=4, classes=3):
         super().__init__()
@@ -77,30 +74,29 @@ class UNet(nn.Module):
         return self.logits(x)
 
 
-def take_weights(model, weights):
-    """Give a `UNet` the weights of the Keras model, in its layers' order.
+def set_weights(model, weights):
+    """Give a `UNet` the weights of the Keras model, in the order of its layers.
 
-    Kernels are mirrored: Keras pads a stride at the far sides and PyTorch at the near
-    ones, so that one network is the other's on mirrored pictures.
+    Kernels are flipped: for strides, Keras pads at the bottom right and PyTorch at the
+    top left, so with flipped kernels one network is the other on flipped images.
 
     Args:
-        weights: arrays, of each convolution its kernel and its norm's scale, offset,
-            mean and variance; last the kernel and the bias of the logits.
+        weights: arrays; for each convolution its kernel and its norm's scale, offset,
+            mean and variance; at the end kernel and bias of the logits.
     """
     weights = iter(torch.from_numpy(array.copy()) for array in weights)
     with torch.no_grad():
-        for part in _in_order(model):
+        for convolution, norm, _ in _in_order(model):
             kernel = next(weights)
-            part[0].weight.copy_(kernel.permute(3, 2, 0, 1).flip(2, 3))
-            norm = part[1]
-            for own in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
-                own.copy_(next(weights))
+            convolution.weight.copy_(kernel.permute(3, 2, 0, 1).flip(2, 3))
+            for x in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+                x.copy_(next(weights))
         model.logits.weight.copy_(next(weights).permute(3, 2, 0, 1))
         model.logits.bias.copy_(next(weights))
 
 
 def _in_order(model):
-    """Convolutions as Keras's model lists them: level by level, down and up again."""
+    """Convolutions in the order of the Keras model: level by level, down and up."""
     blocks = [
         block
         for level in zip(model.encoder, model.down, strict=True)

@@ -1,8 +1,9 @@
-"""What bench_unet.py compares: programs that train a UNet when they are told to."""
+"""The contenders of bench_unet.py: programs that train a UNet when told to."""
 
 import json
 import os
 import sys
+from pathlib import Path
 
 
 def serve_keras(name, task):
@@ -13,7 +14,6 @@ def serve_keras(name, task):
     import keras
     import numpy as np
     import tensorflow as tf
-    from article_unet import build_article_unet
     from interleaved import serve, steps_of
 
     from train_tf import devices
@@ -22,56 +22,44 @@ def serve_keras(name, task):
     from unet_tf.losses import LOSSES
     from unet_tf.training import build, compile_model
 
-    devices.set_up(task["precision"], 0, "one")
-    config = UNetConfig(task["down"], task["up"], filters=task["filters"])
+    devices.set_up(task["precision"], 0)
     if name == "article":
+        sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
+        from article_unet import build_article_unet
+
         model = build_article_unet(task["filters"], 3)
         model.compile(
             keras.optimizers.Adam(1e-3),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
     else:
+        config = UNetConfig(task["down"], task["up"], filters=task["filters"])
         model = build(config, (128, 128, 3), 3)
         if name == "ours":
             model.compile(keras.optimizers.AdamW(1e-3), LOSSES["ce"]())
         else:
             compile_model(model, config, 100, ("pet", "background", "outline"))
-    lot = np.random.default_rng(0)
-    images = lot.random((task["batch_size"], 128, 128, 3), "float32")
-    masks = lot.integers(0, 3, (task["batch_size"], 128, 128, 1), "uint8")
+    rng = np.random.default_rng(0)
+    images = rng.random((task["batch_size"], 128, 128, 3), "float32")
+    masks = rng.integers(0, 3, (task["batch_size"], 128, 128, 1), "uint8")
     if name == "ours" and task["precision"] == "float32":
         weights = [weight.numpy() for layer in model.layers for weight in layer.weights]
-        answer = model(images[:1]).numpy()
-        np.savez(task["weights"], *weights, image=images[0], logits=answer[0])
+        logits = model(images[:1]).numpy()
+        np.savez(task["weights"], *weights, image=images[0], logits=logits[0])
     batches = tf.data.Dataset.from_tensors((images, masks)).cache().repeat()
-
-    train = steps_of(model, batches)
-
-    serve(train, macs=macs(model))
+    serve(steps_of(model, batches), macs=macs(model))
 
 
 def serve_torch(name, task):
-    import numpy as np
     import torch
     from interleaved import serve
-    from torch_unet import UNet, take_weights
+    from torch_unet import UNet
 
     torch.manual_seed(0)
-    model = UNet(task["down"], task["up"], task["filters"]).to(
-        memory_format=torch.channels_last
-    )
+    model = UNet(task["down"], task["up"], task["filters"])
+    model.to(memory_format=torch.channels_last)
     if os.path.exists(task["weights"]):
-        with np.load(task["weights"]) as kept:
-            names = sorted(
-                (x for x in kept if x.startswith("arr_")), key=lambda x: int(x[4:])
-            )
-            take_weights(model, [kept[name] for name in names])
-            image, expected = torch.from_numpy(kept["image"]), kept["logits"]
-        with torch.no_grad():
-            mirrored = image.permute(2, 0, 1)[None].flip(2, 3)
-            answer = model.eval()(mirrored).flip(2, 3)[0].permute(1, 2, 0).numpy()
-        if not np.allclose(answer, expected, rtol=1e-3, atol=1e-3):
-            raise RuntimeError("The networks differ")
+        _check_same(model, task["weights"])
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     loss_of = torch.nn.CrossEntropyLoss()
@@ -79,11 +67,11 @@ def serve_torch(name, task):
     images = torch.rand(task["batch_size"], 3, 128, 128)
     images = images.to(memory_format=torch.channels_last)
     masks = torch.randint(0, 3, (task["batch_size"], 128, 128))
-    low = task["precision"] == "bfloat16"
+    mixed = task["precision"] == "bfloat16"
 
     def train(steps):
         for _ in range(steps):
-            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
                 loss = loss_of(run(images).float(), masks)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -91,6 +79,23 @@ def serve_torch(name, task):
         loss.item()
 
     serve(train)
+
+
+def _check_same(model, file):
+    """Give the model the weights of ours, and check that the logits are the same."""
+    import numpy as np
+    import torch
+    from torch_unet import set_weights
+
+    with np.load(file) as saved:
+        count = sum(name.startswith("arr_") for name in saved)
+        set_weights(model, [saved[f"arr_{number}"] for number in range(count)])
+        image, expected = torch.from_numpy(saved["image"]), saved["logits"]
+    with torch.no_grad():
+        flipped = image.permute(2, 0, 1)[None].flip(2, 3)
+        logits = model.eval()(flipped).flip(2, 3)[0].permute(1, 2, 0).numpy()
+    if not np.allclose(logits, expected, rtol=1e-3, atol=1e-3):
+        raise RuntimeError("The two networks differ under the same weights.")
 
 
 if __name__ == "__main__":
