@@ -8,10 +8,10 @@ INSTALLED := .venv/installed
 train: $(INSTALLED)  ## train a UNet on the bundled photographs; options in ARGS
 	$(BIN)/python scripts/train_unet.py --down strided --up upsample --loss dice $(ARGS)
 
-results: $(INSTALLED)  ## tables and pictures again from results/*.json and saved_models/
-	$(BIN)/python scripts/compare_unets.py --no-train
-	$(BIN)/python scripts/compare_cvaes.py --no-train
-	$(BIN)/python benchmarks/readme_tables.py
+results: $(INSTALLED)  ## rebuild tables and figures from results/*.json and saved_models/
+	$(BIN)/python experiments/compare_unets.py --no-train
+	$(BIN)/python experiments/compare_cvaes.py --no-train
+	$(BIN)/python experiments/tables.py
 
 test: $(INSTALLED)  ## the fast tests
 	$(BIN)/pytest

@@ -1,4 +1,4 @@
-"""Write the README's tables from the JSON files in results/; see --help.
+"""Fill the tables of README.md and docs/ from the JSON files in results/; see --help.
 
 A table stands between `<!-- NAME -->` and `<!-- end -->`.
 """
@@ -10,19 +10,34 @@ import sys
 from pathlib import Path
 
 from train_tf import command_line
+from train_tf.data.datasets import DATASETS, labelled_datasets
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_text
 
 PROJECT = Path(__file__).resolve().parents[1]
-FIGURES = {
-    "accuracy": "accuracy",
-    "mean_iou": "mean IoU",
-    "iou_pet": "pet",
-    "iou_background": "background",
-    "iou_outline": "outline",
-}
+UNET_METRICS = (
+    "accuracy",
+    "mean_iou",
+    "iou_pet",
+    "iou_background",
+    "iou_outline",
+    "dice",
+)
+VAE_COLUMNS = (
+    "data set, network",
+    "epochs, minutes",
+    "parameters",
+    "latents",
+    "-ELBO, nats",
+    "label accuracy",
+    "style",
+    "sharpness",
+    "leakage",
+)
+ONLY_IN_ALL_VAES = ("latents", "sharpness")
+LINEAR_VAE_LATENTS = "256"  # of the linear VAE in the short table
 PEERS = ("torch eager", "torch compile")
-RUNTIMES = {  # as export_model.py calls them, and bench_inference.py
+RUNTIMES = {  # name in runtimes_*.json to name in bench_inference.json
     "SavedModel": "SavedModel",
     "onnx": "ONNX Runtime, float32",
     "litert": "LiteRT, float32",
@@ -34,28 +49,34 @@ RUNTIMES = {  # as export_model.py calls them, and bench_inference.py
 
 
 @dataclasses.dataclass(frozen=True)
-class ReadmeTablesConfig:
-    """Write the README's tables again."""
+class TablesConfig:
+    """Fill the tables of Markdown pages from the JSON files in results/."""
 
     results: Path = PROJECT / "results"
     """Folder of the JSON files."""
 
-    readme: Path = PROJECT / "README.md"
-    """The file whose tables are written."""
+    pages: tuple[Path, ...] = ()
+    """Markdown files to fill; by default README.md and docs/*.md."""
 
 
 def main(config):
-    text = config.readme.read_text(encoding="utf-8")
-    filled = fill(text, config.results)
-    write_text(config.readme, filled)
-    print("Nothing changed." if filled == text else f"Tables written: {config.readme}")
+    for page in config.pages or all_pages():
+        text = page.read_text(encoding="utf-8")
+        filled = fill(text, config.results)
+        if filled != text:
+            write_text(page, filled)
+        print(f"{page}: {'unchanged' if filled == text else 'tables updated'}")
+
+
+def all_pages():
+    return [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 
 
 def fill(text, results):
-    """A README with its tables as the files in a folder have them.
+    """The text of a page with its tables rebuilt from the files in a folder.
 
     Raises:
-        InputError: if it asks for a table that there is not, or a file is missing.
+        InputError: if the page names an unknown table, or a file is missing.
     """
 
     def table(match):
@@ -64,8 +85,11 @@ def fill(text, results):
             raise InputError(
                 f"Expected a table of {', '.join(TABLES)}. Received: <!-- {name} -->"
             )
-        rows = [line.strip() for line in TABLES[name](results)]
-        return "\n".join([f"<!-- {name} -->", *rows, "<!-- end -->"])
+        head, *rows = (
+            f"| {' | '.join(map(str, row))} |" for row in TABLES[name](results)
+        )
+        rule = "|---" * (head.count("|") - 1) + "|"
+        return "\n".join([f"<!-- {name} -->", head, rule, *rows, "<!-- end -->"])
 
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", table, text, flags=re.DOTALL)
 
@@ -73,100 +97,97 @@ def fill(text, results):
 def _read(results, name):
     path = results / f"{name}.json"
     if not path.exists():
-        raise InputError(f"Expected {path}, for a table of the README. Found none.")
+        raise InputError(f"Expected {path}, which a table needs. Found none.")
     return read_json(path)
 
 
-def _head(*titles):
-    yield f"| {' | '.join(titles)} |"
-    yield "|---" * len(titles) + "|"
-
-
-def _row(*cells):
-    return f"| {' | '.join(map(str, cells))} |"
-
-
 def _unets(results):
-    """The four UNets of the assignment, and what there is without ours."""
+    """The four UNets of the assignment, flip averaging, the article, a baseline."""
     from compare_unets import read_trained
     from unet_tables import DEFAULT, PAIRS, name_of, title_of
 
+    from unet_tf.evaluation import METRICS
+
     trained = read_trained(results)
-    yield from _head("network", *FIGURES.values(), "Dice")
-    for parts in PAIRS:
-        if parts not in trained:
-            name = f"{name_of(parts, 0)}.json"
+    for pair in PAIRS:
+        if pair not in trained:
+            name = f"{name_of(pair, 0)}.json"
             raise InputError(
-                f"Expected {results / name} as compare_unets.py writes it. Found none."
+                f"Expected {results / name}, written by compare_unets.py. Found none."
             )
-        of_seeds = [one["figures"] for one in trained[parts]]
-        names = (*FIGURES, "dice")
-        means = (statistics.mean(one[name] for one in of_seeds) for name in names)
-        yield _row(title_of(parts), *(f"{mean:.3f}" for mean in means))
-    default, article = trained[DEFAULT], _read(results, "article_unet")
-    mirrored = {
-        name: statistics.mean(one["test_flip_averaged"][name] for one in default)
-        for name in FIGURES
-    }
-    others = {
-        f"{title_of(DEFAULT)}, averaged with the mirrored photograph": mirrored,
-        "the article's network, as many epochs and filters": article[
-            "article, best epoch"
-        ],
-        "the commonest class of each position, no network": default[0][
-            "baseline_positional_prior"
-        ],
-    }
-    for title, figures in others.items():
-        yield _row(title, *(f"{figures[name]:.3f}" for name in FIGURES), "")
+    rows = {title_of(x): [seed["metrics"] for seed in trained[x]] for x in PAIRS}
+    seeds, article = trained[DEFAULT], _read(results, "article_unet")
+    rows[f"{title_of(DEFAULT)}, flip-averaged"] = [
+        seed["test_flip_averaged"] for seed in seeds
+    ]
+    rows["the article's network, same epochs and filters"] = [
+        article["best_epoch_metrics"]
+    ]
+    rows["baseline: positional prior (commonest class per pixel), no network"] = [
+        seeds[0]["baseline_positional_prior"]
+    ]
+    yield "network", *(METRICS[name] for name in UNET_METRICS)
+    for title, metrics in rows.items():
+        means = (
+            f"{statistics.mean(x[name] for x in metrics):.3f}"
+            if name in metrics[0]
+            else ""
+            for name in UNET_METRICS
+        )
+        yield title, *means
 
 
 def _vaes(results):
-    """The conditional VAEs on each set, the seed's own figures, and linear VAEs."""
+    """The rows of `_all_vaes` that compare Gaussian likelihoods, with fewer columns."""
+    columns = [x not in ONLY_IN_ALL_VAES for x in VAE_COLUMNS]
+    for is_short, row in _vae_rows(results):
+        if is_short:
+            yield [cell for cell, shown in zip(row, columns, strict=True) if shown]
+
+
+def _all_vaes(results):
+    """The conditional VAEs of each data set, the reference notebook, linear VAEs."""
+    return (row for _, row in _vae_rows(results))
+
+
+def _vae_rows(results):
+    """Pairs of whether a row is in the short table too, and its cells."""
     from compare_cvaes import read_trained
 
-    from cvae_tf.config import SEED
-
-    yield from _head(
-        "images, network",
-        "epochs, minutes",
-        "weights",
-        "latents",
-        "-ELBO, nats",
-        "label_accuracy",
-        "style",
-        "sharpness",
-        "leakage",
-    )
     trained = read_trained(results)
-    for dataset, (nats, epochs) in SEED.items():
-        for one in trained:
-            if one["config"]["dataset"] == dataset:
-                yield _vae(one)
-        seed = f"{dataset}, the seed's own notebook, training batches"
-        yield _row(seed, f"{epochs}", "20.1M", 256, f"{nats:.0f}", *[""] * 4)
-        linear = _read(results, f"linear_{dataset}")
-        for latents, row in linear["negative log-likelihood, by latents"].items():
-            form = "Gaussian of full covariance" if row["full"] else "linear VAE"
-            title = f"{dataset}, {form}, no network"
-            nats = f"{row['negative_elbo']:.0f}"
-            yield _row(title, "", "", latents, nats, *[""] * 4)
+    yield True, VAE_COLUMNS
+    for dataset in labelled_datasets():
+        for x in trained:
+            if x["config"]["dataset"] == dataset:
+                yield x["config"]["likelihood"] == "gaussian", _vae_row(x)
+        if reference := DATASETS[dataset].cvae.reference:
+            title = f"{dataset}, the reference notebook (training batches)"
+            nats = f"{reference.negative_elbo:.0f}"
+            yield True, (title, reference.epochs, "20.1M", 256, nats, *[""] * 4)
+            linear = _read(results, f"linear_{dataset}")
+            for latents, row in linear["negative_log_likelihood_by_latents"].items():
+                form = f"linear VAE of {latents} latents"
+                if row["full"]:
+                    form = "Gaussian with full covariance"
+                title, nats = f"{dataset}, baseline: {form}", row["negative_elbo"]
+                row = (title, "", "", latents, f"{nats:.0f}", *[""] * 4)
+                yield latents == LINEAR_VAE_LATENTS, row
 
 
-def _vae(one):
+def _vae_row(results):
     from compare_cvaes import latents_of
 
-    test, scores = one["test"], one["scores"]
-    elbo = f"{test['negative_elbo']:.0f}"
-    if one["config"]["likelihood"] == "discretized_logistic":
-        elbo += f": {test['bits_per_dim']:.2f} bits/dim"
-    return _row(
-        f"{one['config']['dataset']}, {one['title']}",
-        f"{one['epochs']}, {one['minutes']:.0f}",
-        f"{one['parameters'] / 1e6:.2f}M",
-        latents_of(one),
-        elbo,
-        f"{scores['obedience']:.2%}",
+    test, scores = results["test"], results["scores"]
+    nats = f"{test['negative_elbo']:.0f}"
+    if results["config"]["likelihood"] == "discretized_logistic":
+        nats += f" ({test['bits_per_dim']:.2f} bits/dim)"
+    return (
+        f"{results['config']['dataset']}, {results['title']}",
+        f"{results['epochs']}, {results['minutes']:.0f}",
+        f"{results['parameters'] / 1e6:.2f}M",
+        latents_of(results),
+        nats,
+        f"{scores['label_accuracy']:.2%}",
         f"{min(scores['style'].values()):.2f}",
         f"{scores['sharpness']:.2f}",
         f"{scores['leakage']:.0%}",
@@ -174,92 +195,86 @@ def _vae(one):
 
 
 def _runtimes(results):
-    """The default UNet in other runtimes: how true, how large, how fast."""
+    """The default UNet in other runtimes: difference, metrics, size, speed."""
     speeds = {
         (row["contender"], row["batch_size"]): row
         for row in _read(results, "bench_inference")["rows"]
     }
-    yield from _head(
+    yield (
         "runtime",
         "mean difference",
         "mean IoU",
         "MiB",
-        "ms, 1 picture",
-        "beside model.predict",
-        "pictures/s, 32 at once",
+        "ms, 1 image",
+        "speed-up over model.predict",
+        "images/s, batch of 32",
     )
 
     def speed(contender):
-        alone, many = speeds[contender, 1], speeds[contender, 32]
-        yield f"{alone['milliseconds']:.1f}"
-        yield f"{alone['times_as_fast_as_predict']:.1f} x"
-        yield f"{many['pictures_per_second']:.0f}"
+        single, batch = speeds[contender, 1], speeds[contender, 32]
+        yield f"{single['milliseconds']:.1f}"
+        yield f"{single['speedup_over_predict']:.1f} x"
+        yield f"{batch['images_per_second']:.0f}"
 
-    yield _row("model.predict", "", "", "", *speed("model.predict"))
-    found = {
-        name: row
-        for kind in ("float32", "int8")
-        for name, row in _read(results, f"runtimes_unet_{kind}")["runtimes"].items()
-    }
+    yield "model.predict", "", "", "", *speed("model.predict")
+    rows = {}
+    for precision in ("float32", "int8"):
+        rows |= _read(results, f"runtimes_unet_{precision}")["runtimes"]
     for name, title in RUNTIMES.items():
-        if name not in found:
+        if name not in rows:
             raise InputError(f"Expected {name} among the runtimes in {results}.")
-        row = found[name]
-        apart = "" if name == "SavedModel" else f"{row['mean_difference']:.0e}"
+        row = rows[name]
+        difference = "" if name == "SavedModel" else f"{row['mean_difference']:.0e}"
         size = f"{row['bytes'] / 2**20:.1f}"
-        yield _row(title, apart, f"{row['mean_iou']:.4f}", size, *speed(title))
+        yield title, difference, f"{row['mean_iou']:.4f}", size, *speed(title)
 
 
 def _speed_of_unets(results):
-    """The UNet's training beside PyTorch's: a row for each network."""
-    names = ("bench_unet", "bench_unet_32")
-    rows = [row for name in names for row in _read(results, name)["rows"]]
+    """Training speed of each UNet beside PyTorch's, images per second."""
     keys = ("filters", "down", "up", "precision", "contender")
-    speeds = {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
+    speeds = _speeds(results, ("bench_unet", "bench_unet_32"), keys)
     precisions = ("float32", "bfloat16")
     columns = [(x, name) for x in precisions for name in ("ours", *PEERS)]
-    yield from _head("filters, blocks", *(f"{name}, {x}" for x, name in columns))
-    for network in dict.fromkeys(speed[:3] for speed in speeds):
+    yield "filters, blocks", *(f"{name}, {x}" for x, name in columns)
+    for network in dict.fromkeys(key[:3] for key in speeds):
         cells = (f"{speeds[(*network, *column)]:.1f}" for column in columns)
-        yield _row(", ".join(map(str, network)), *cells)
+        yield ", ".join(map(str, network)), *cells
 
 
 def _speed_of_vaes(results):
-    """The VAEs' training beside the seed's design, and the time to its figure."""
-    from cvae_tf.config import SEED
-
-    rows = _read(results, "bench_cvae")["rows"]
-    keys = ("dataset", "precision", "contender")
-    speeds = {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
-    races = {dataset: _read(results, f"race_cvae_{dataset}") for dataset in SEED}
+    """Training speed beside the reference in PyTorch, and time to its -ELBO."""
+    speeds = _speeds(results, ["bench_cvae"], ("dataset", "precision", "contender"))
+    datasets = dict.fromkeys(key[0] for key in speeds)
+    races = {dataset: _read(results, f"race_cvae_{dataset}") for dataset in datasets}
+    factors = {f"{race['config']['timeout_factor']:g}" for race in races.values()}
     contenders = ("ours compact", "ours resnet18", *PEERS)
-    patience = {f"{race['config']['patience']:g}" for race in races.values()}
-    ends = (
-        "seconds to the seed's -ELBO",
-        f"torch eager's in {' and '.join(sorted(patience))} times as long",
+    yield (
+        "data set, precision",
+        *contenders,
+        "seconds to the reference -ELBO",
+        f"-ELBO of torch eager in {' and '.join(sorted(factors))} times as long",
     )
-    yield from _head("images, precision", *contenders, *ends)
-    for dataset, precision in dict.fromkeys(speed[:2] for speed in speeds):
+    for dataset, precision in dict.fromkeys(key[:2] for key in speeds):
+        race, times = races[dataset], ("", "")
+        if race["precision"] == precision:
+            goal = DATASETS[dataset].cvae.reference.negative_elbo
+            peer = race["torch eager"]["curve"][-1][1]
+            seconds = race["ours compact"]["seconds"]
+            times = f"{seconds:.0f}", f"{peer:.0f} (reference: {goal:.0f})"
         cells = (f"{speeds[dataset, precision, name]:.0f}" for name in contenders)
-        race = races[dataset]
-        ends = (
-            _ends(race, SEED[dataset][0])
-            if race["precision"] == precision
-            else ("", "")
-        )
-        yield _row(f"{dataset}, {precision}", *cells, *ends)
+        yield f"{dataset}, {precision}", *cells, *times
 
 
-def _ends(race, nats):
-    """How long ours took to the seed's figure, and where the peer was later."""
-    ours, theirs = race["ours compact"], race["torch eager"]
-    yield f"{ours['seconds']:.0f}"
-    yield f"{theirs['curve'][-1][1]:.0f} (the seed's: {nats:.0f})"
+def _speeds(results, files, keys):
+    """Images per second, by the values that keys have in the files' rows."""
+    rows = [row for name in files for row in _read(results, name)["rows"]]
+    return {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
 
 
 TABLES = {
     "unets": _unets,
     "vaes": _vaes,
+    "all_vaes": _all_vaes,
     "runtimes": _runtimes,
     "speed_of_unets": _speed_of_unets,
     "speed_of_vaes": _speed_of_vaes,
@@ -267,4 +282,4 @@ TABLES = {
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(ReadmeTablesConfig, main))
+    sys.exit(command_line.run(TablesConfig, main))

@@ -1,17 +1,19 @@
-"""What the README and results/ say is what the JSON files in results/ say."""
+"""The pages' tables and the reports are what the JSON files in results/ give."""
 
 import re
-import runpy
 import shutil
 
 import compare_cvaes
 import compare_unets
 import pytest
+import tables
 from tiny import ROOT
 
+from train_tf.errors import InputError
 from train_tf.files import read_json
 
 RESULTS = ROOT / "results"
+PAGES = {x.name: x.read_text(encoding="utf-8") for x in tables.all_pages()}
 REPORTS = pytest.mark.parametrize(
     "compare, name",
     [(compare_unets, "unet"), (compare_cvaes, "cvae")],
@@ -19,47 +21,57 @@ REPORTS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="module")
-def tables():
-    return runpy.run_path(str(ROOT / "benchmarks" / "readme_tables.py"))
+@pytest.mark.parametrize("page", PAGES)
+def test_page_has_the_tables_that_the_files_give(page):
+    assert tables.fill(PAGES[page], RESULTS) == PAGES[page]
 
 
-def test_readme_has_the_tables_that_the_files_give(tables):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.count("<!-- end -->") == len(tables["TABLES"])
-    assert tables["fill"](readme, RESULTS) == readme
+def test_every_table_is_on_a_page_and_every_marker_is_closed():
+    names = re.findall(r"<!-- (\w+) -->", "".join(PAGES.values()))
+    assert names.count("end") == len(names) - names.count("end")
+    assert set(names) == {*tables.TABLES, "end"}
+    assert {"unets", "vaes"} <= set(re.findall(r"<!-- (\w+) -->", PAGES["README.md"]))
 
 
-def test_figure_changed_in_the_readme_is_put_right(tables):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    wrong = readme.replace("| model.predict |", "| model.predict | 1 |")
-    assert wrong != readme and tables["fill"](wrong, RESULTS) == readme
+def test_wrong_number_on_a_page_is_corrected(tmp_path):
+    page, right = tmp_path / "page.md", PAGES["benchmarks.md"]
+    wrong = right.replace("| model.predict |", "| model.predict | 1 |")
+    assert wrong != right
+    page.write_text(wrong, encoding="utf-8")
+    tables.main(tables.TablesConfig(pages=(page,)))
+    assert page.read_text(encoding="utf-8") == right
 
 
-def test_unknown_table_is_named(tables):
-    with pytest.raises(tables["InputError"], match="Received: <!-- sizes -->"):
-        tables["fill"]("<!-- sizes -->\n<!-- end -->", RESULTS)
+def test_unknown_table_is_named():
+    with pytest.raises(InputError, match="Received: <!-- sizes -->"):
+        tables.fill("<!-- sizes -->\n<!-- end -->", RESULTS)
 
 
 @pytest.mark.parametrize(
     "table, file",
     [("runtimes", "bench_inference"), ("unets", "unet_maxpool_transpose")],
 )
-def test_missing_file_is_named(table, file, tables, tmp_path):
-    with pytest.raises(tables["InputError"], match=f"Expected {tmp_path}/{file}"):
-        tables["fill"](f"<!-- {table} -->\n<!-- end -->", tmp_path)
+def test_missing_file_is_named(table, file, tmp_path):
+    with pytest.raises(InputError, match=f"Expected {tmp_path}/{file}"):
+        tables.fill(f"<!-- {table} -->\n<!-- end -->", tmp_path)
 
 
-def test_readme_says_how_good_the_judges_are():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for one in compare_cvaes.read_trained(RESULTS):
-        assert f"{100 * one['scores']['judge_accuracy']:.1f} %" in readme
+@pytest.mark.parametrize("page", ["README.md", "results.md"])
+def test_page_gives_the_accuracy_of_the_evaluation_classifiers(page):
+    for trained in compare_cvaes.read_trained(RESULTS):
+        accuracy = trained["scores"]["classifier_accuracy"]
+        assert f"{100 * accuracy:.1f} %" in PAGES[page]
 
 
-def test_tables_of_the_readme_have_as_many_cells_in_each_row(tables):
-    for make in tables["TABLES"].values():
-        columns = {row.count("|") for row in make(RESULTS)}
-        assert len(columns) == 1
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(name):
+    assert len({len([*row]) for row in tables.TABLES[name](RESULTS)}) == 1
+
+
+def test_short_table_of_vaes_has_the_cells_of_the_long_one():
+    rows = {row[0]: row for row in tables.TABLES["all_vaes"](RESULTS)}
+    for row in tables.TABLES["vaes"](RESULTS):
+        assert set(row) <= set(rows[row[0]])
 
 
 @REPORTS
@@ -72,12 +84,15 @@ def test_report_is_what_the_files_give(compare, name):
     "file", sorted(RESULTS.glob("*.json")), ids=lambda file: file.stem
 )
 def test_result_says_where_it_comes_from(file):
-    told = read_json(file)
-    assert told["command"].startswith("python ")
-    assert {"versions", "processor", "instructions"} <= told.keys()
-    assert re.fullmatch("[0-9a-f]{12}", told["commit"])
+    results = read_json(file)
+    python, script, *_ = results["command"].split()
+    assert python == "python" and (ROOT / script).is_file()
+    assert {"versions", "processor", "instructions"} <= results.keys()
+    assert re.fullmatch("[0-9a-f]{12}", results["commit"])
     if file.name.startswith(("unet_", "cvae_")):
-        assert told["history"] and told["minutes"] > 0 and "seed" in told["config"]
+        assert results["run_name"] == file.stem
+        assert results["history"] and results["minutes"] > 0
+        assert "seed" in results["config"]
 
 
 @pytest.mark.slow
@@ -88,9 +103,9 @@ def test_reports_are_the_same_twice(compare, name, tmp_path):
         for file in RESULTS.glob("*.json"):
             shutil.copy(file, folder)
         compare.report(folder, ROOT / "saved_models")
-    made = [x for x in (tmp_path / "a").rglob("*") if x.is_file()]
-    pictures = [x for x in made if x.suffix == ".png"]
-    assert len(pictures) >= 4
-    for file in made:
+    written = [x for x in (tmp_path / "a").rglob("*") if x.is_file()]
+    figures = [x for x in written if x.suffix == ".png"]
+    assert len(figures) >= 4
+    for file in written:
         again = tmp_path / "b" / file.relative_to(tmp_path / "a")
         assert file.read_bytes() == again.read_bytes()
