@@ -1,9 +1,9 @@
-"""Trains small models by however many workers TF_CONFIG names; run by test_workers.py.
+"""Trains small models on as many workers as TF_CONFIG names; run by test_workers.py.
 
-Usage: python tests/train_on_workers.py FOLDER DATA_DIR CASE...
+Usage: python tests/train_on_workers.py FOLDER DATA_DIR CASE... [OPTION...]
 
-With "mirrored" among the cases, two replicas of one process train, as two GPUs would,
-and with "own", models have their own optimizers.
+Options: "mirrored" trains by two replicas in one process, as on two GPUs;
+"model_optimizers" keeps the optimizers of the models.
 """
 
 import dataclasses
@@ -11,36 +11,45 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from unet_tables import PAIRS
 
 from cvae_tf.config import CVAEConfig
 from train_tf import command_line
 from unet_tf.config import UNetConfig
 
 EPOCHS = 2
+UNETS = {
+    f"{down}-{up}-{loss}": {"down": down, "up": up, "loss": loss}
+    for down, up, loss in (
+        ("maxpool", "transpose", "bce"),
+        ("maxpool", "transpose", "dice"),
+        ("strided", "transpose", "bce"),
+        ("strided", "upsample", "dice"),
+    )
+}
+CASES = (*UNETS, "cvae")
 
 
 def configs(folder, data_dir):
-    """Trainings of ten steps an epoch, whose batches no number of workers divides."""
-    kept = {"runs_dir": folder / "runs", "saved_models_dir": folder / "saved_models"}
-    small = {"epochs": EPOCHS, "precision": "float32", **kept}
+    """Trainings of ten steps per epoch; their batches do not divide among workers."""
+    small = {
+        "epochs": EPOCHS,
+        "precision": "float32",
+        "runs_dir": folder / "runs",
+        "saved_models_dir": folder / "saved_models",
+    }
     unet = UNetConfig(filters=2, depth=2, image_size=32, batch_size=26, **small)
     cvae = CVAEConfig(
         latents=3, detail_latents=1, batch_size=38, data_dir=data_dir, **small
     )
+    options = {**{x: (unet, UNETS[x]) for x in UNETS}, "cvae": (cvae, {})}
     return {
-        **{
-            f"{down}-{up}-{loss}": dataclasses.replace(
-                unet, down=down, up=up, loss=loss, name=f"{down}-{up}-{loss}"
-            )
-            for down, up, loss in PAIRS
-        },
-        "cvae": dataclasses.replace(cvae, name="cvae"),
+        name: dataclasses.replace(config, name=name, **changes)
+        for name, (config, changes) in options.items()
     }
 
 
-def keras_by_itself(strategy):
-    """What Keras's own fit raises under several workers; None if it goes well."""
+def error_of_plain_keras(strategy):
+    """The error of Keras's own `fit` on several workers; None without one."""
     import keras
 
     with strategy.scope():
@@ -52,11 +61,11 @@ def keras_by_itself(strategy):
         return f"{type(error).__name__}: {error}"
 
 
-def plain(task_class):
-    """The task with an optimizer that does not blow up the last digit of a gradient."""
+def with_sgd(task_class):
+    """The task with SGD, which does not magnify rounding errors of gradients."""
     import keras
 
-    class Plain(task_class):
+    class SGDTask(task_class):
         def build(self):
             model = super().build()
             rate = 1e-5 if isinstance(model.optimizer, keras.optimizers.Adam) else 0.001
@@ -67,41 +76,41 @@ def plain(task_class):
             np.savez(run.folder / "weights.npz", *model.get_weights())
             return super().results(model, run)
 
-    return Plain
+    return SGDTask
 
 
-def mirror(cluster):
-    """Let two halves of this processor be two GPUs."""
+def use_two_replicas(cluster):
+    """Split the CPU into two devices, one for each replica."""
     import tensorflow as tf
 
     halves = [tf.config.LogicalDeviceConfiguration()] * 2
     (processor,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(processor, halves)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    cluster.choose = lambda name: strategy
+    cluster.join = lambda name: cluster.Workers(strategy)
 
 
-def main(folder, data_dir, *cases):
+def main(folder, data_dir, *arguments):
     command_line.start_tensorflow()
     from cvae_tf.training import CVAETask
     from train_tf.distributed import cluster
     from train_tf.run import task as training
     from unet_tf.training import UNetTask
 
-    folder, flags = Path(folder), {"mirrored", "own"} & {*cases}
-    cases = [case for case in cases if case not in flags]
-    if "mirrored" in flags:
-        mirror(cluster)
-    strategy = cluster.choose("auto")
-    if "keras" in cases:
-        raised = keras_by_itself(strategy)
-        if cluster.is_chief(strategy):
-            (folder / "keras.txt").write_text(str(raised))
-        cases = [case for case in cases if case != "keras"]
-    for case in cases:
-        task_class = CVAETask if case == "cvae" else UNetTask
-        task_class = task_class if "own" in flags else plain(task_class)
-        training.train(configs(folder, data_dir)[case], task_class)
+    folder = Path(folder)
+    if "mirrored" in arguments:
+        use_two_replicas(cluster)
+    if "keras" in arguments:
+        workers = cluster.join("auto")
+        error = error_of_plain_keras(workers.strategy)
+        if workers.is_chief:
+            (folder / "keras.txt").write_text(str(error))
+    for case in CASES:
+        if case in arguments:
+            task_class = CVAETask if case == "cvae" else UNetTask
+            if "model_optimizers" not in arguments:
+                task_class = with_sgd(task_class)
+            training.train(configs(folder, data_dir)[case], task_class)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A worker that is lost is named within seconds, and the training goes on."""
+"""A lost worker is named within a minute, and the training can be resumed."""
 
 import json
 import os
@@ -9,16 +9,22 @@ import sys
 import time
 
 import pytest
-from faults.training import ROOT, SMALL
+from faults.training import RESUMED, ROOT, SMALL
 from weight_files import assert_same_weights
 
 pytestmark = pytest.mark.slow
 
-NOTICED = 60  # seconds, in which the others must have ended
+NOTICED = 60  # seconds within which the other worker must end
 
 
 class Workers:
-    """Two workers of one training, each with a folder of its own."""
+    """Two workers of one training, each in its own folder.
+
+    Args:
+        folder: parent of both folders.
+        addresses: of the workers; by default free ports of this machine.
+        prefixes: for each worker, what goes before its command.
+    """
 
     def __init__(self, folder, addresses=None, prefixes=((), ())):
         self.folder = folder
@@ -27,8 +33,8 @@ class Workers:
         for index, prefix in enumerate(prefixes):
             task = {"type": "worker", "index": index}
             config = {"cluster": {"worker": addresses}, "task": task}
-            own = folder / str(index)
-            own.mkdir(parents=True, exist_ok=True)
+            cwd = folder / str(index)
+            cwd.mkdir(parents=True, exist_ok=True)
             self.processes.append(
                 subprocess.Popen(
                     [
@@ -39,7 +45,7 @@ class Workers:
                         "--resume",
                         "--precision=float32",
                     ],
-                    cwd=own,
+                    cwd=cwd,
                     env={**os.environ, "TF_CONFIG": json.dumps(config)},
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -51,8 +57,8 @@ class Workers:
     def wait_for_epoch(self, epoch):
         deadline = time.monotonic() + 300
         while not (self.checkpoints / f"epoch-{epoch:04d}").exists():
-            ended = [process.poll() for process in self.processes]
-            assert ended == [None, None] and time.monotonic() < deadline
+            statuses = [process.poll() for process in self.processes]
+            assert statuses == [None, None] and time.monotonic() < deadline
             time.sleep(0.01)
 
     def end(self, index, seconds):
@@ -65,15 +71,14 @@ class Workers:
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("localhost", 0))
-        return one.getsockname()[1]
+    with socket.create_server(("localhost", 0)) as server:
+        return server.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    """What two workers give that nothing was done to."""
-    workers = Workers(tmp_path_factory.mktemp("both"))
+def expected(tmp_path_factory):
+    """The last checkpoint of two workers without a failure."""
+    workers = Workers(tmp_path_factory.mktemp("expected"))
     for index in range(2):
         status, errors = workers.end(index, 300)
         assert status == 0, errors
@@ -82,8 +87,8 @@ def both(tmp_path_factory):
     return workers.last
 
 
-def assert_named_and_gone_on(workers, lost, both, addresses=None, **settings):
-    """The other ends with a sentence; both started again end as they should."""
+def assert_named_and_resumed(workers, lost, expected):
+    """The other worker ends with a message; both can be started again."""
     start = time.monotonic()
     status, errors = workers.end(1 - lost, NOTICED)
     seconds = time.monotonic() - start
@@ -91,23 +96,26 @@ def assert_named_and_gone_on(workers, lost, both, addresses=None, **settings):
     assert f"Lost worker {lost} (" in errors and "Traceback" not in errors, errors
     workers.processes[lost].kill()
     workers.processes[lost].communicate()
-    again = Workers(workers.folder, addresses, **settings)
+    assert_resumes(Workers(workers.folder), expected)
+    return f"named by the other in {seconds:.0f} s; {RESUMED}"
+
+
+def assert_resumes(workers, expected):
     for index in range(2):
-        status, errors = again.end(index, 300)
+        status, errors = workers.end(index, 300)
         assert status == 0, errors
-    assert_same_weights(again.last, both)
-    return f"nothing: the other named it in {seconds:.0f} s; the last weights are equal"
+    assert_same_weights(workers.last, expected)
 
 
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
-def test_lost_worker(sent, lost, both, tmp_path, record):
+def test_lost_worker(sent, lost, expected, tmp_path, record):
     workers = Workers(tmp_path)
     workers.wait_for_epoch(2)
     workers.processes[lost].send_signal(sent)
-    outcome = assert_named_and_gone_on(workers, lost, both)
-    what = "killed" if sent == signal.SIGKILL else "stopped (SIGSTOP)"
-    record(f"worker {lost} of 2 {what}", 1, outcome)
+    outcome = assert_named_and_resumed(workers, lost, expected)
+    failure = "killed" if sent == signal.SIGKILL else "suspended (SIGSTOP)"
+    record(f"worker {lost} of 2 {failure}", 1, outcome)
 
 
 def ip(*command):
@@ -118,7 +126,7 @@ def ip(*command):
 
 @pytest.fixture
 def two_hosts():
-    """Two network namespaces joined by a cable; the names of the hosts."""
+    """Two connected network namespaces: a name and an interface of each."""
     names = [f"host{os.getpid()}-{index}" for index in range(2)]
     for name in names:
         ip("netns", "add", name)
@@ -134,7 +142,7 @@ def two_hosts():
         subprocess.run(["ip", "netns", "delete", name], capture_output=True)
 
 
-def test_cut_off_worker(two_hosts, both, tmp_path, record):
+def test_disconnected_worker(two_hosts, expected, tmp_path, record):
     addresses = ["10.99.0.1:3333", "10.99.0.2:3333"]
     prefixes = [("ip", "netns", "exec", name) for name, _ in two_hosts]
     workers = Workers(tmp_path, addresses, prefixes)
@@ -148,26 +156,23 @@ def test_cut_off_worker(two_hosts, both, tmp_path, record):
         assert f"Lost worker {1 - index} (" in errors and "Traceback" not in errors
     seconds = time.monotonic() - start
     ip("-n", name, "link", "set", end, "up")
-    again = Workers(tmp_path, addresses, prefixes)
-    for index in range(2):
-        status, errors = again.end(index, 300)
-        assert status == 0, errors
-    assert_same_weights(again.last, both)
+    assert_resumes(Workers(tmp_path, addresses, prefixes), expected)
     record(
-        "the network between two workers cut",
+        "network between two workers cut",
         1,
-        f"nothing: each named the other in {seconds:.0f} s; the last weights are equal",
+        f"each named the other in {seconds:.0f} s; {RESUMED}",
     )
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_worker_that_never_comes(missing, tmp_path, record):
-    """With the time that is waited for it made short."""
+def test_worker_that_never_starts(missing, record):
+    """With 5 seconds to connect instead of 300."""
     script = (
-        "import sys; from train_tf import command_line, cluster;"
+        "import sys; from train_tf import command_line;"
+        "from train_tf.distributed import cluster;"
         "command_line.start_tensorflow(); cluster.START_SECONDS = 5;"
         "sys.exit(command_line.run(__import__('dataclasses').make_dataclass('C', []),"
-        " lambda _: cluster.choose('auto')))"
+        " lambda _: cluster.join('auto')))"
     )
     addresses = [f"localhost:{free_port()}" for _ in range(2)]
     task = {"type": "worker", "index": 1 - missing}
@@ -181,11 +186,11 @@ def test_worker_that_never_comes(missing, tmp_path, record):
         timeout=NOTICED,
     )
     assert done.returncode in (75, -signal.SIGKILL), done.stderr
-    assert "did not come together within 5 seconds" in done.stderr
+    assert "did not connect within 5 seconds" in done.stderr
     assert f"worker {missing} ({addresses[missing]})" in done.stderr
     assert "Traceback" not in done.stderr
     record(
-        f"worker {missing} of 2 never comes",
+        f"worker {missing} of 2 never starts",
         1,
-        "nothing: the other names it after the time allowed",
+        "named by the other after the time limit",
     )

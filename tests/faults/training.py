@@ -1,4 +1,4 @@
-"""A training to do things to."""
+"""A small training in a process of its own, for tests that disturb it."""
 
 import subprocess
 import sys
@@ -8,10 +8,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--filters=2", "--depth=2", "--image-size=32", "--epochs=4", "--name=small"]
 SMALL += [f"--data-dir={ROOT / 'datasets'}"]
+RESUMED = "same final weights after --resume"  # in the table
 
 
 class Training:
-    """A small UNet's training in a process of its own, in an empty folder."""
+    """The process of scripts/train_unet.py with a small UNet.
+
+    Args:
+        folder: its working directory.
+        options: further options of the command.
+    """
 
     def __init__(self, folder, *options):
         self.folder, self.run = folder, folder / "runs" / "small"
@@ -25,7 +31,7 @@ class Training:
         )
 
     def wait_for(self, condition, seconds=300):
-        """Until `condition()` holds; the training shall be going on then."""
+        """Wait until `condition()` is true; the training must then still be running."""
         deadline = time.monotonic() + seconds
         while not condition() and self.process.poll() is None:
             assert time.monotonic() < deadline
@@ -33,6 +39,6 @@ class Training:
         assert self.process.poll() is None
 
     def end(self, seconds=300):
-        """Exit status, standard output and standard error, when it has ended."""
+        """Wait for the end; returns exit status, standard output, standard error."""
         output, errors = self.process.communicate(timeout=seconds)
         return self.process.returncode, output, errors

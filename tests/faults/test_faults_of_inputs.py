@@ -1,4 +1,4 @@
-"""A hundred broken inputs for each door: a sentence or a good answer, nothing else."""
+"""A hundred damaged inputs of each kind: an error message or a valid result."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from tiny import BareConfig, write_photos_and_masks
 from serve_tf.rest import to_request
 from serve_tf.server import Refused
 from train_tf.errors import InputError
-from train_tf.run.loop import TOLD
+from train_tf.run.loop import REPORTED
 
 pytestmark = pytest.mark.slow
 TIMES = 100
@@ -27,63 +27,65 @@ hundred = settings(
 
 
 @st.composite
-def broken(draw, content):
-    """Bytes that were once `content`: cut short, with other bytes, or with more."""
+def damaged(draw, content):
+    """`content` cut short, with changed bytes, with more bytes, or empty."""
     content = bytearray(content)
-    how = draw(st.sampled_from(["cut", "changed", "longer", "empty"]))
-    if how == "cut":
+    damage = draw(st.sampled_from(["cut", "changed", "longer", "empty"]))
+    if damage == "cut":
         return bytes(content[: draw(st.integers(1, len(content) - 1))])
-    if how == "longer":
+    if damage == "longer":
         at = draw(st.integers(0, len(content)))
         return bytes(content[:at] + draw(st.binary(min_size=1)) + content[at:])
-    if how == "empty":
+    if damage == "empty":
         return b""
     for _ in range(draw(st.integers(1, 8))):
         content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
     return bytes(content)
 
 
-def picture(form):
-    """A photograph of noise, or a mask of two ids, as a file."""
+def image_file(kind):
+    """The bytes of an image file of noise, or of a mask with two ids."""
     file = io.BytesIO()
-    lot = np.random.default_rng(0)
-    if form == "mask":
-        Image.fromarray(lot.integers(0, 2, (20, 24), "uint8")).save(file, "PNG")
+    generator = np.random.default_rng(0)
+    if kind == "mask":
+        Image.fromarray(generator.integers(0, 2, (20, 24), "uint8")).save(file, "PNG")
     else:
-        Image.fromarray(lot.integers(0, 256, (20, 24, 3), "uint8")).save(file, form)
+        Image.fromarray(generator.integers(0, 256, (20, 24, 3), "uint8")).save(
+            file, kind
+        )
     return file.getvalue()
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "GIF", "mask"])
-def test_picture_folders(form, tmp_path, record):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "mask"])
+def test_damaged_image_or_mask(kind, tmp_path, record):
     from train_tf.data.folders import read_mask_folder
 
     images, masks = write_photos_and_masks(tmp_path)
-    if form == "mask":
-        place = masks / "3.png"
+    if kind == "mask":
+        file = masks / "3.png"
     else:
         (images / "3.png").unlink()
-        place = images / f"3.{form.lower()}"
+        file = images / f"3.{kind.lower()}"
     refused = 0
 
     @hundred
-    @given(broken(picture(form)))
-    def spoil(content):
+    @given(damaged(image_file(kind)))
+    def check(content):
         nonlocal refused
-        place.write_bytes(content)
+        file.write_bytes(content)
         try:
-            read_mask_folder(images, masks, None, lambda photo, mask: (photo, mask))
+            read_mask_folder(images, masks, None, lambda image, mask: (image, mask))
         except InputError as error:
-            assert place.name in str(error)
+            assert file.name in str(error)
             refused += 1
 
-    spoil()
+    check()
     assert refused > TIMES // 4
-    what = "a mask" if form == "mask" else f"a {form} photograph"
-    record(f"{what} broken", TIMES, "nothing: named, or read as far as it is whole")
+    failure = "damaged mask" if kind == "mask" else f"damaged {kind} image"
+    record(failure, TIMES, "the file is named, or its intact part is used")
 
 
-CHANGES = st.recursive(
+VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -94,22 +96,22 @@ CHANGES = st.recursive(
 
 
 @st.composite
-def other_json(draw, content):
-    """JSON text that was once `content`: with other values, keys, or none at all."""
+def changed_json(draw, content):
+    """Bytes of JSON: `content` damaged, or with other keys and values."""
     if draw(st.booleans()):
-        return draw(broken(json.dumps(content).encode()))
+        return draw(damaged(json.dumps(content).encode()))
     if draw(st.booleans()):
-        return json.dumps(draw(CHANGES)).encode()
+        return json.dumps(draw(VALUES)).encode()
     changed = dict(content)
     for _ in range(draw(st.integers(1, 3))):
         key = draw(st.sampled_from(sorted(changed)) | st.text(max_size=5))
-        changed[key] = draw(CHANGES)
+        changed[key] = draw(VALUES)
     return json.dumps(changed).encode()
 
 
 @pytest.fixture
 def stopped_run(tmp_path):
-    """The folder of a run that was stopped after two of three epochs."""
+    """The folder of a run that was stopped after two of three epochs, and its model."""
     import keras
 
     from train_tf.run.loop import Run
@@ -119,9 +121,11 @@ def stopped_run(tmp_path):
     with Run(BareConfig(tmp_path / "run"), "val_loss", "min") as run:
         for loss in (2.0, 1.0):
             run.save(model, {"loss": loss, "val_loss": loss}, (1.0, 2.0))
-        run.keep("split.json", {"train": 3})
-        run.keep("precision.json", {"precision": "bfloat16"})
-        run.write_results(dict.fromkeys(TOLD, 1) | {"epochs": 2, "saved_model": "."})
+        run.write_or_verify("split.json", {"train": 3})
+        run.write_or_verify("precision.json", {"precision": "bfloat16"})
+        run.write_results(
+            dict.fromkeys(REPORTED, 1) | {"epochs": 2, "saved_model": "."}
+        )
     return run.folder, model
 
 
@@ -136,45 +140,45 @@ FILES = [
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_run_folder(name, stopped_run, tmp_path, record, capsys):
+def test_damaged_run_folder(name, stopped_run, tmp_path, record, capsys):
     from train_tf import devices
     from train_tf.run import task as training
     from train_tf.run.loop import Run
 
     folder, model = stopped_run
-    kept = tmp_path / "kept"
-    shutil.copytree(folder, kept)
+    intact = tmp_path / "intact"
+    shutil.copytree(folder, intact)
     file = folder / name
     content = file.read_bytes()
     if name.endswith("json"):
-        contents = other_json(json.loads(content))
+        contents = changed_json(json.loads(content))
     else:
-        contents = broken(content)
+        contents = damaged(content)
 
     @hundred
     @given(contents)
-    def spoil(content):
+    def check(content):
         shutil.rmtree(folder)
-        shutil.copytree(kept, folder)
+        shutil.copytree(intact, folder)
         file.write_bytes(content)
         try:
             config = BareConfig(folder, resume=True)
-            assert training._precision(config) in devices.PRECISIONS
+            assert training._requested_precision(config) in devices.PRECISIONS
             with Run(config, "val_loss", "min") as run:
-                run.keep("split.json", {"train": 3})
+                run.write_or_verify("split.json", {"train": 3})
                 assert run.epochs_done in (1, 2)
-                assert run.results is None or run.results.keys() >= TOLD
+                assert run.results is None or run.results.keys() >= REPORTED
                 run.load_last(model)
                 run.load_best(model)
         except InputError as error:
             assert str(file) in str(error) or str(folder) in str(error)
         assert (folder / "checkpoints/epoch-0001/model.weights.h5").exists()
 
-    spoil()
-    lost = "named, or the one before taken"
+    check()
+    outcome = "the file is named, or the previous checkpoint is used"
     if name == "results.json":
-        lost = "written again, if something that is told is missing"
-    record(f"{name} of a run broken", TIMES, f"nothing: {lost}")
+        outcome = "it is used if complete, else written again"
+    record(f"damaged {name} of a run", TIMES, outcome)
 
 
 BODY = {
@@ -190,10 +194,10 @@ SIGNATURES = {
 }
 
 
-def test_request(record):
+def test_damaged_request(record):
     @hundred
-    @given(other_json(BODY))
-    def spoil(body):
+    @given(changed_json(BODY))
+    def check(body):
         try:
             name, inputs = to_request(body, SIGNATURES)
         except Refused as error:
@@ -201,6 +205,6 @@ def test_request(record):
         else:
             assert inputs.keys() == SIGNATURES[name]["inputs"].keys()
 
-    spoil()
-    what = "a request's JSON broken, by our reading of TensorFlow Serving's rules"
-    record(what, TIMES, "nothing: refused by a sentence")
+    check()
+    failure = "damaged JSON of a request, as `serve_tf.rest` reads it"
+    record(failure, TIMES, "refused with a message")
