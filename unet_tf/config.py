@@ -1,21 +1,21 @@
-"""Every option of a UNet training, once: default, meaning and allowed values."""
+"""The options of a UNet training and of a search, with defaults, help and choices."""
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from train_tf.config import Between, RunConfig, SearchOptions
+from train_tf.config import Between, RunConfig, SearchOptions, names_in
 from train_tf.errors import InputError
 
-Down = Literal["maxpool", "strided"]
-Up = Literal["transpose", "upsample"]
-Loss = Literal["bce", "dice", "ce", "bce_dice"]
+DOWN = names_in("unet_tf.blocks", "DOWN_BLOCKS")
+UP = names_in("unet_tf.blocks", "UP_BLOCKS")
+LOSSES = names_in("unet_tf.losses", "LOSSES")
 
-# What a search may choose from.
+# The search space.
 SPACE = {
-    "down": get_args(Down),
-    "up": get_args(Up),
-    "loss": get_args(Loss),
+    "down": DOWN,
+    "up": UP,
+    "loss": LOSSES,
     "filters": (8, 12, 16, 24),
     "depth": (3, 4, 5),
     "dropout": (0.0, 0.1, 0.2, 0.3),
@@ -23,66 +23,69 @@ SPACE = {
     "batch_size": (4, 8, 16),
     "learning_rate": Between(1e-3, 5e-2),
 }
-Tuned = Literal[*SPACE]
 
 
 @dataclasses.dataclass(frozen=True)
 class UNetOptions:
-    """What is a UNet's own: its parts, its loss, its photographs."""
+    """Options of a UNet, its loss and its images."""
 
-    down: Down = "maxpool"
-    """How the encoder halves: the largest of 2x2, or a convolution with stride 2."""
+    down: Literal[*DOWN] = "maxpool"
+    """Encoder downsampling: 2x2 max pooling, or a 3x3 convolution with stride 2."""
 
-    up: Up = "transpose"
-    """How the decoder doubles: a transpose convolution, or repeated pixels and one."""
+    up: Literal[*UP] = "transpose"
+    """Decoder upsampling: transposed convolution, or nearest-neighbour upsampling
+    followed by a convolution."""
 
-    loss: Loss = "dice"
-    """What the training minimises: binary cross-entropy of each class, Dice, softmax
-    cross-entropy, or the sum of the first two."""
+    loss: Literal[*LOSSES] = "dice"
+    """Loss: per-class binary cross-entropy, Dice, softmax cross-entropy, or the sum of
+    the first two."""
 
     filters: int = 16
-    """Channels of the first level; each level down has twice as many."""
+    """Channels of the first level; each deeper level has twice as many."""
 
     depth: int = 4
     """How many times the encoder halves height and width."""
 
     dropout: float = 0.0
-    """Share of the two deepest levels' features that is dropped in training, [0, 1)."""
+    """Dropout rate of the two deepest levels, [0, 1)."""
 
     image_size: int = 128
-    """Height and width, in pixels, that photographs are squeezed to."""
+    """Height and width, in pixels, that images and masks are resized to."""
 
     augment: bool = True
-    """Flip, turn, scale, brighten and contrast the training photographs at random."""
+    """Augment training images at random: flip, rotate, zoom, brightness, contrast."""
 
     images: Path | None = None
-    """Folder of your own photographs; needs --masks."""
+    """Folder of your own images; needs --masks."""
 
     masks: Path | None = None
-    """Folder of masks, one for each photograph, with the same name up to the ending."""
+    """Folder of masks; each has the same file stem as its image (cat.jpg, cat.png)."""
 
     classes: int | None = None
-    """How many classes your masks have; left out, as many as are found in them."""
+    """Number of classes in your masks; by default as many as are found."""
 
     split: Literal["official", "article"] = "official"
-    """Parts of the pets: the official test part and 15% of the rest for validation; or
-    the article's 80% for training and 20% for both validation and test, at random."""
+    """Split of the pets: the official test split, and 15% of the rest for validation;
+    or as in the article, a random 80% for training and 20% for both validation and
+    test."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig(RunConfig, UNetOptions):
-    """Train a UNet on the bundled pets, or on your own photographs and masks."""
+    """Train a UNet on the bundled pets, or on your own images and masks."""
 
     epochs: int = 40
     batch_size: int = 8
     learning_rate: float = 1e-2
-    """The highest learning rate, of Muon."""
+    """Peak learning rate of Muon."""
+
+    @property
+    def default_name(self):
+        """unet_<down>_<up>_<loss>, with the name of the folder of your own images."""
+        folder = f"{Path(self.images).resolve().name}_" if self.images else ""
+        return f"unet_{folder}{self.down}_{self.up}_{self.loss}"
 
     def __post_init__(self):
-        if self.name is None:
-            of = f"{Path(self.images).resolve().name}_" if self.images else ""
-            name = f"unet_{of}{self.down}_{self.up}_{self.loss}"
-            object.__setattr__(self, "name", name)
         self.check(
             filters=(1, 1024),
             depth=(1, 8),
@@ -90,20 +93,19 @@ class UNetConfig(RunConfig, UNetOptions):
             image_size=(2**self.depth, 8192),
             classes=(2, 255),
         )
-        deepest = self.filters * 2**self.depth
-        if deepest > 16_384:
+        if self.filters * 2**self.depth > 16_384:
             raise InputError(
-                "Expected --filters times 2^depth, the deepest level's channels, to be "
-                f"16384 at the most. Received: {self.filters} x 2^{self.depth}"
+                "Expected --filters times 2^depth, the channels of the deepest level, "
+                f"to be at most 16384. Received: {self.filters} x 2^{self.depth}"
             )
         if (self.images is None) != (self.masks is None):
-            given = "masks" if self.images is None else "images"
+            received = "masks" if self.images is None else "images"
             raise InputError(
-                f"Expected --images and --masks together. Received --{given} alone."
+                f"Expected --images and --masks together. Received: only --{received}"
             )
         if self.split != "official" and self.images is not None:
             raise InputError(
-                "Expected --split only with the pets; your own photographs go "
+                "Expected --split only with the pets; your own images are split "
                 f"70:15:15. Received: --split {self.split} and --images {self.images}"
             )
         if self.classes is not None and self.images is None:
@@ -115,17 +117,20 @@ class UNetConfig(RunConfig, UNetOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TuneUNetConfig(UNetConfig, SearchOptions):
-    """Search for options of a UNet that suit its photographs."""
+    """Search for good options of a UNet."""
 
     epochs: int = 18
-    """How often a trial's training sees every image, at the most."""
+    """Maximum number of epochs of a trial."""
 
-    tune: tuple[Tuned, ...] = tuple(SPACE)
-    """What is searched; all other options are as they are given."""
+    tune: tuple[Literal[*SPACE], ...] = tuple(SPACE)
+    """Options to search over; the others keep their given values."""
+
+    @property
+    def default_name(self):
+        """The same for every search."""
+        return "tune_unet"
 
     def __post_init__(self):
-        if self.name is None:
-            object.__setattr__(self, "name", "tune_unet")
         super().__post_init__()
         self.check(trials=(1, 10_000))
         if not self.tune:
