@@ -1,8 +1,9 @@
-"""The parts a UNet is put together from: a convolution pair, two ways down, two up.
+"""The blocks of a UNet: a pair of convolutions, and two ways each to go down and up.
 
-A way down is a function `(x, name)` that halves height and width and keeps the
-channels; a way up is a function `(x, filters, name)` that doubles height and width and
-gives `filters` channels. Write one of your own and hand it to `build_unet`.
+A downsampling block is a function `(x, name)` that halves height and width and keeps
+the channels. An upsampling block is a function `(x, filters, name)` that doubles height
+and width and returns `filters` channels. Pass your own to `build_unet`, or add it to
+`DOWN_BLOCKS` or `UP_BLOCKS`, from which the command line takes its choices.
 """
 
 from keras import layers
@@ -12,36 +13,35 @@ from unet_tf.layers import UpsampleConvolution
 
 
 def convolution_pair(x, filters, name):
-    """Convolve twice with 3x3 kernels, each followed by batch norm and ReLU.
+    """Two 3x3 convolutions, each followed by batch normalization and ReLU.
 
     Args:
         x: features, (batch, height, width, channels).
         filters: channels of the result.
-        name: prefix of the names of the layers.
+        name: prefix of the layers' names.
 
     Returns:
         Features, (batch, height, width, filters).
     """
     for part in ("a", "b"):
-        x = _normalized_relu(
-            _convolution(x, filters, f"{name}_{part}"), f"{name}_{part}"
-        )
+        x = _convolution(x, filters, f"{name}_{part}")
+        x = _normalized_relu(x, f"{name}_{part}")
     return x
 
 
 def max_pool_down(x, name):
-    """Halve height and width by the largest of each 2x2 pixels; it has no weights."""
+    """2x2 max pooling."""
     return layers.MaxPooling2D(2, name=f"{name}_pool")(x)
 
 
 def strided_down(x, name):
-    """Halve height and width by a 3x3 convolution with stride 2, which learns how."""
+    """3x3 convolution with stride 2, batch normalization, ReLU."""
     x = _convolution(x, x.shape[-1], f"{name}_strided", strides=2)
     return _normalized_relu(x, f"{name}_strided")
 
 
 def transpose_up(x, filters, name):
-    """Double height and width by a 3x3 transpose convolution with stride 2."""
+    """3x3 transposed convolution with stride 2, batch normalization, ReLU."""
     x = layers.Conv2DTranspose(
         filters,
         3,
@@ -55,7 +55,7 @@ def transpose_up(x, filters, name):
 
 
 def upsample_up(x, filters, name):
-    """Double height and width by repeating pixels, then convolve with a 3x3 kernel."""
+    """Nearest-neighbour upsampling, 3x3 convolution, batch normalization, ReLU."""
     x = UpsampleConvolution(filters, name=f"{name}_upsample_conv")(x)
     return _normalized_relu(x, f"{name}_upsample")
 
@@ -66,14 +66,14 @@ def _convolution(x, filters, name, strides=1):
         3,
         strides=strides,
         padding="same",
-        use_bias=False,  # the batch norm that follows has one
+        use_bias=False,  # the batch normalization that follows adds one
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
 
 
 def _normalized_relu(x, name):
-    # Momentum 0.9: the averages must settle within a few hundred steps.
+    # Momentum 0.9: the moving averages have to settle within a few hundred steps.
     x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
