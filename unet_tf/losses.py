@@ -1,7 +1,7 @@
-"""What a UNet is trained to lower: losses of integer masks and logits.
+"""Losses of masks and logits: binary cross-entropy, Dice, cross-entropy, and a sum.
 
-All take logits, (batch, height, width, classes), and average over images last, so that
-no value depends on how images were batched. Pixels labelled 255 do not count.
+All take logits, (batch, height, width, classes), and average over the images last, so
+that no value depends on how images were batched. Pixels labelled 255 do not count.
 """
 
 import keras
@@ -16,13 +16,13 @@ class PerImageLoss(keras.losses.Loss):
     Call it with
 
         masks: class ids, (batch, height, width) or (batch, height, width, 1), 255 where
-            a pixel is to be ignored; or one-hot, (batch, height, width, classes).
+            a pixel is ignored; or one-hot, (batch, height, width, classes).
         logits: any real numbers, (batch, height, width, classes).
 
     Raises:
-        ValueError: if the shapes do not belong together or, where the values can be
-            seen (not inside a compiled function), a class id is out of range. Inside a
-            compiled function such an id makes the loss NaN.
+        ValueError: if the shapes do not match or, outside compiled functions, masks
+            hold anything but class ids or one-hot rows. Inside a compiled function such
+            masks make the loss NaN.
     """
 
     def call(self, masks, logits):
@@ -44,7 +44,7 @@ class PerImageLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("unet_tf")
 class BinaryCrossentropy(PerImageLoss):
-    """Sigmoid cross-entropy: a yes or no for each class and pixel, averaged."""
+    """Sigmoid cross-entropy of each class, averaged over classes and pixels."""
 
     def loss_per_image(self, targets, logits, counted):
         entropy = ops.binary_crossentropy(targets, logits, from_logits=True)
@@ -53,7 +53,7 @@ class BinaryCrossentropy(PerImageLoss):
 
 @keras.saving.register_keras_serializable("unet_tf")
 class Crossentropy(PerImageLoss):
-    """Softmax cross-entropy: one choice of class for each pixel, averaged."""
+    """Softmax cross-entropy, averaged over pixels."""
 
     def loss_per_image(self, targets, logits, counted):
         entropy = -ops.sum(targets * ops.log_softmax(logits), axis=-1, keepdims=True)
@@ -69,9 +69,9 @@ class Dice(PerImageLoss):
         dice = 2 sum(p t) / (sum(p) + sum(t)),
 
     the V-Net loss (Milletari, Navab, Ahmadi 2016) without squares. A class that is
-    absent from an image is compared as if one pixel of it had been there and found:
-    dice = 1 / (1 + sum(p)). That is 1 when nothing is predicted, has a finite gradient,
-    pushes false positives down, and leaves present classes unsmoothed.
+    absent from an image is scored as if one pixel of it were there and found:
+    dice = 1 / (1 + sum(p)). That is 1 if nothing is predicted, has a finite gradient,
+    penalises false positives, and leaves present classes unsmoothed.
 
     Example:
         >>> masks = [[[0, 1], [1, 1]]]

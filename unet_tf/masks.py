@@ -1,4 +1,4 @@
-"""How masks meet logits: class ids, the ignored label, shapes that must agree."""
+"""Masks as the losses and metrics take them: checked, and as class ids or one-hot."""
 
 from keras import ops
 
@@ -6,69 +6,81 @@ IGNORE = 255  # the label of pixels that count in no loss, metric or report
 
 
 def class_ids(masks, logits_shape):
-    """Bring masks to class ids, and refuse those that do not belong to the logits.
+    """Convert masks to class ids, and check them.
 
     Args:
-        masks: (batch, height, width) or (batch, height, width, 1) with class ids, or
-            (batch, height, width, classes) one-hot.
+        masks: (batch, height, width) or (batch, height, width, 1) with class ids, 255
+            where a pixel is ignored; or one-hot, (batch, height, width, classes).
         logits_shape: (batch, height, width, classes); batch, height and width may be
             None.
 
     Returns:
-        Class ids, (batch, height, width), int32.
+        Class ids, (batch, height, width), int32; and whether all of them are valid, a
+        boolean scalar.
 
     Raises:
-        ValueError: if the shapes do not belong together.
+        ValueError: if the shapes do not match. Outside compiled functions, also for a
+            value that is no class id, and for a row that is not one-hot.
     """
     masks = ops.convert_to_tensor(masks)
-    shape, expected = tuple(masks.shape), tuple(logits_shape)
-    if len(expected) != 4 or expected[-1] is None or expected[-1] < 2:
-        raise ValueError(
-            "Expected logits of shape (batch, height, width, classes) with two classes "
-            f"or more. Received: logits.shape={expected}"
+    _check_shapes(tuple(masks.shape), tuple(logits_shape))
+    classes = logits_shape[-1]
+    if len(masks.shape) == 4 and masks.shape[-1] == classes:
+        expected = "one-hot masks with a single 1 per pixel and 0 elsewhere"
+        masks = ops.cast(masks, "float32")
+        ids = ops.argmax(masks, axis=-1)
+        fits = ops.all(masks == ops.one_hot(ids, classes), axis=-1)
+    else:
+        expected = (
+            f"masks with class ids 0 to {classes - 1}, or {IGNORE} for ignored pixels"
         )
-    fits = len(shape) in (3, 4) and all(
-        given is None or wanted is None or given == wanted
-        for given, wanted in zip(shape[:3], expected[:3], strict=True)
-    )
-    if not fits or shape[3:] not in ((), (1,), (expected[-1],)):
-        raise ValueError(
-            "Expected masks of shape (batch, height, width), with or without a last "
-            "axis of 1, or one-hot (batch, height, width, classes), where the logits "
-            f"are {expected}. Received: masks.shape={shape}"
-        )
-    if shape[3:] == (expected[-1],):
-        return ops.argmax(masks, axis=-1)
-    return ops.cast(masks if len(shape) == 3 else ops.squeeze(masks, -1), "int32")
+        masks = masks if len(masks.shape) == 3 else ops.squeeze(masks, -1)
+        ids = ops.cast(masks, "int32")
+        in_range = (ids == IGNORE) | ((ids >= 0) & (ids < classes))
+        fits = in_range & (ops.cast(ids, masks.dtype) == masks)  # no fractions
+    valid = ops.all(fits)
+    if not _is_true_or_unknown(valid):
+        wrong = ops.convert_to_numpy(masks)[~ops.convert_to_numpy(fits)]
+        raise ValueError(f"Expected {expected}. Received: {wrong[0]}")
+    return ids, valid
 
 
 def one_hot_masks(masks, logits_shape):
-    """Turn masks into one-hot targets.
+    """Convert masks to one-hot targets.
 
     Args:
-        masks: as in `class_ids`.
-        logits_shape: (batch, height, width, classes).
+        masks, logits_shape: as in `class_ids`.
 
     Returns:
         The targets, (batch, height, width, classes), float32, zero where ignored; and
-        1 where a pixel counts and 0 where not, (batch, height, width, 1), float32.
+        1 where a pixel counts and 0 where not, (batch, height, width, 1), float32. In a
+        compiled function, which cannot raise, invalid masks make all targets NaN.
 
     Raises:
-        ValueError: as `class_ids`; and for a class id out of range where values can be
-            seen. In a compiled function they cannot: there the targets become NaN.
+        ValueError: as `class_ids`.
     """
-    ids, classes = class_ids(masks, logits_shape), logits_shape[-1]
+    ids, valid = class_ids(masks, logits_shape)
     ignored = ids == IGNORE
-    known = ops.all(ignored | ((ids >= 0) & (ids < classes)))
-    if not _is_true_or_unknown(known):
-        raise ValueError(
-            f"Expected masks with class ids 0 to {classes - 1}, or {IGNORE} for "
-            f"ignored pixels. Received: ids from {int(ops.min(ids))} to "
-            f"{int(ops.max(ids))}"
-        )
     counted = ops.expand_dims(ops.cast(ops.logical_not(ignored), "float32"), -1)
-    targets = ops.one_hot(ops.where(ignored, 0, ids), classes) * counted
-    return ops.where(known, targets, float("nan")), counted
+    targets = ops.one_hot(ops.where(ignored, 0, ids), logits_shape[-1]) * counted
+    return ops.where(valid, targets, float("nan")), counted
+
+
+def _check_shapes(masks, logits):
+    if len(logits) != 4 or logits[-1] is None or logits[-1] < 2:
+        raise ValueError(
+            "Expected logits of shape (batch, height, width, classes) with two classes "
+            f"or more. Received: logits.shape={logits}"
+        )
+    same_size = len(masks) in (3, 4) and all(
+        None in (a, b) or a == b for a, b in zip(masks[:3], logits[:3], strict=True)
+    )
+    if not same_size or masks[3:] not in ((), (1,), (logits[-1],)):
+        raise ValueError(
+            "Expected masks of shape (batch, height, width), with or without a last "
+            "axis of 1, or one-hot (batch, height, width, classes), where the logits "
+            f"are {logits}. Received: masks.shape={masks}"
+        )
 
 
 def _is_true_or_unknown(truth):

@@ -1,4 +1,4 @@
-"""How well masks agree: pixel accuracy and intersection over union of each class."""
+"""Pixel accuracy and intersection over union (IoU) of each class."""
 
 import keras
 from keras import ops
@@ -10,13 +10,13 @@ from unet_tf.masks import IGNORE, class_ids
 class SegmentationMetrics(keras.metrics.Metric):
     """Pixel accuracy, IoU of each class and mean IoU, from one confusion matrix.
 
-    Counts are integers over all images seen since the last reset, so that the result is
-    the same however they were batched. A class that is neither in the truth nor in the
-    prediction has no IoU (NaN) and is left out of the mean; without a pixel that
-    counts every figure is NaN.
+    Pixels are counted, as integers, over all images since the last reset, so the result
+    does not depend on batches. A class that is neither in the truth nor in the
+    prediction has no IoU (NaN) and is left out of the mean. If no pixel counts, every
+    metric is NaN.
 
     Args:
-        class_names: one name a class; `result()["iou_<name>"]` is its IoU.
+        class_names: one per class; `result()["iou_<name>"]` is its IoU.
     """
 
     def __init__(self, class_names, name="segmentation", **settings):
@@ -28,16 +28,35 @@ class SegmentationMetrics(keras.metrics.Metric):
         )
 
     def update_state(self, masks, logits, sample_weight=None):
-        """Count pixels; takes masks and logits as the losses do."""
+        """Count the pixels of a batch.
+
+        Args:
+            masks, logits: as for `unet_tf.losses.PerImageLoss`; of a batch with invalid
+                masks a compiled function counts nothing.
+            sample_weight: None; pixels are counted, not weighted.
+
+        Raises:
+            ValueError: as the losses, and for a sample_weight.
+        """
+        if sample_weight is not None:
+            raise ValueError(
+                f"Expected no sample_weight; a mask's {IGNORE} leaves out a pixel. "
+                f"Received: sample_weight={sample_weight}"
+            )
         logits = ops.convert_to_tensor(logits)
         classes = len(self.class_names)
-        truth = class_ids(masks, logits.shape)
+        if logits.shape[-1] != classes:
+            raise ValueError(
+                f"Expected logits of {classes} classes, one per name. "
+                f"Received: logits.shape={tuple(logits.shape)}"
+            )
+        truth, valid = class_ids(masks, logits.shape)
         predicted = ops.cast(ops.argmax(logits, axis=-1), "int32")
-        counted = ops.cast(truth != IGNORE, "int32")
-        cell = ops.where(truth != IGNORE, truth * classes + predicted, 0)
+        counted = valid & (truth != IGNORE)
+        cell = ops.where(counted, truth * classes + predicted, 0)
         counts = ops.bincount(
             ops.reshape(cell, (-1,)),
-            weights=ops.reshape(counted, (-1,)),
+            weights=ops.reshape(ops.cast(counted, "int32"), (-1,)),
             minlength=classes**2,
         )
         self.confusion.assign_add(
@@ -45,7 +64,7 @@ class SegmentationMetrics(keras.metrics.Metric):
         )
 
     def result(self):
-        """All figures by name, each in [0, 1]."""
+        """Metrics by name, each in [0, 1]; see `segmentation_metrics`."""
         return segmentation_metrics(self.confusion, self.class_names)
 
     def get_config(self):
@@ -57,7 +76,7 @@ def segmentation_metrics(confusion, class_names):
 
     Args:
         confusion: pixel counts, (true class, predicted class).
-        class_names: one a class.
+        class_names: one per class.
 
     Returns:
         A dict with `accuracy`, `mean_iou` and `iou_<name>` of each class.
