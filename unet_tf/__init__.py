@@ -1,11 +1,13 @@
-"""UNets for pictures of any size: blocks, losses, metrics, training, prediction.
+"""UNets for semantic segmentation: blocks, losses, metrics, training, prediction.
 
-Names are loaded when first used, so that `import unet_tf` costs nothing.
+Names are loaded when first used, so `import unet_tf` does not import Keras.
 """
 
 import importlib
 
-_PLACES = {
+from train_tf.registration import register_on_keras_import
+
+_MODULES = {
     "build_unet": "model",
     "DOWN_BLOCKS": "blocks",
     "UP_BLOCKS": "blocks",
@@ -16,10 +18,12 @@ _PLACES = {
     "Segmenter": "prediction",
     "predict": "prediction",
 }
-__all__ = list(_PLACES)
+__all__ = list(_MODULES)
+
+register_on_keras_import("unet_tf", ("layers", "losses", "metrics"))
 
 
 def __getattr__(name):
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'unet_tf' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"unet_tf.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"unet_tf.{_MODULES[name]}"), name)

@@ -21,17 +21,19 @@ def build_unet(
     Args:
         image_shape: (height, width, channels); (None, None, 3) for images of any size.
             Sides need not be multiples of 2^depth.
-        classes: how many classes a pixel can belong to, 2 or more.
-        filters: channels of the first level; each level down has twice as many.
-        depth: how many times height and width are halved, 1 or more.
+        classes: number of classes, 2 or more.
+        filters: channels of the first level; each deeper level has twice as many.
+        depth: how many times the encoder halves height and width, 1 or more.
         down: one of `DOWN_BLOCKS`, or a function of the same form.
         up: one of `UP_BLOCKS`, or a function of the same form.
-        dropout: share of the two deepest levels' features set to zero in training,
-            [0, 1).
+        dropout: dropout rate of the two deepest levels, [0, 1).
 
     Returns:
         A `keras.Model` from images, (batch, height, width, channels) in [0, 1], to
         logits, (batch, height, width, classes), float32.
+
+    Raises:
+        ValueError: if classes, filters or depth is too small.
 
     Example:
         >>> model = build_unet((101, 60, 3), 2, down=strided_down, up=upsample_up)
