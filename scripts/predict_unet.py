@@ -1,4 +1,4 @@
-"""Draw masks for photographs with a trained UNet; see --help."""
+"""Segment images with a trained UNet; see --help."""
 
 import dataclasses
 import sys
@@ -12,28 +12,29 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
-    """Write a mask and an overlay for a photograph, or for all in a folder."""
+    """Write a mask and an overlay for an image, or for every image in a folder."""
 
-    photos: Annotated[Path, tyro.conf.Positional]
-    """A photograph, or a folder of photographs and folders."""
+    images: Annotated[Path, tyro.conf.Positional]
+    """An image, or a folder of images; subfolders are included."""
 
-    model: Path = Path("saved_models/unet_maxpool_transpose_dice")
+    model: Path = Path("saved_models/pets_maxpool_transpose_dice")
     """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
 
     out: Path = Path("predictions")
-    """Folder for masks/ and overlays/."""
+    """Output folder; gets masks/ and overlays/."""
 
-    mirror: bool = False
-    """Average with the mirrored photograph: a little better, in twice the time."""
+    flip: bool = False
+    """Average with the prediction of the flipped image: slightly more accurate, in
+    twice the time."""
 
 
 def main(config):
     from unet_tf.prediction import predict
 
-    written, problems = predict(config.model, config.photos, config.out, config.mirror)
+    written, problems = predict(config.model, config.images, config.out, config.flip)
     print(f"{written} masks in {config.out}/masks, overlays in {config.out}/overlays")
     for problem in problems:
-        print(f"not read: {problem}", file=sys.stderr)
+        print(f"skipped: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 

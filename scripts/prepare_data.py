@@ -1,4 +1,4 @@
-"""Download a whole data set, when you ask for it; see --help."""
+"""Download a whole data set; see --help."""
 
 import dataclasses
 import sys
@@ -8,23 +8,22 @@ from typing import Annotated, Literal
 import tyro
 
 from train_tf import command_line
+from train_tf.data.datasets import DATASETS
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
     """Download a whole data set and prepare it for TensorFlow Datasets."""
 
-    name: Annotated[
-        Literal["oxford_iiit_pet", "mnist", "cifar10"], tyro.conf.Positional
-    ]
-    """Which one."""
+    name: Annotated[Literal[*DATASETS], tyro.conf.Positional]
+    """Name of the data set."""
 
     data_dir: Path | None = None
-    """Where to put it; left out, TFDS_DATA_DIR, or else ~/tensorflow_datasets."""
+    """Folder to put it in; by default TFDS_DATA_DIR, or else ~/tensorflow_datasets."""
 
 
 def main(config):
-    from train_tf.data.datasets import prepare_dataset
+    from train_tf.data.tfds import prepare_dataset
 
     prepare_dataset(config.name, config.data_dir)
 

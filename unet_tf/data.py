@@ -1,4 +1,4 @@
-"""Photographs and masks for training, from the pets or from your own folders."""
+"""Images and masks for training: the pets, or your own folders."""
 
 import colorsys
 from typing import NamedTuple
@@ -8,18 +8,20 @@ import tensorflow as tf
 from keras import layers
 
 from train_tf.data import pipeline
-from train_tf.data.datasets import open_dataset, read_arrays, split_examples
+from train_tf.data.datasets import DATASETS
 from train_tf.data.folders import read_mask_folder
 from train_tf.data.images import image_files
+from train_tf.data.splits import split_examples
+from train_tf.data.tfds import open_dataset, read_arrays
 from train_tf.devices import check_fits
 from train_tf.errors import InputError
 from unet_tf.masks import IGNORE
 
-PET_CLASSES = ("pet", "background", "outline")
+PETS = "oxford_iiit_pet"
 ARTICLE_SEED = 123
 
-# Black, then the colours of Okabe and Ito, which the colour-blind can tell apart; the
-# first four in grey, too.
+# Black, then the palette of Okabe and Ito, which is safe for the colour-blind; the
+# first four also differ in grey.
 COLOURS = (
     (0, 0, 0),
     (230, 159, 0),
@@ -30,60 +32,65 @@ COLOURS = (
     (0, 158, 115),
     (204, 121, 167),
 )
-PET_COLOURS = (COLOURS[1], COLOURS[0], COLOURS[2])  # the background is black
 
 
-class Part(NamedTuple):
-    """Photographs and their masks, all of one size, in one of the three parts."""
+class Split(NamedTuple):
+    """Images and their masks, all of one size."""
 
-    photos: np.ndarray  # (count, size, size, 3), uint8
+    images: np.ndarray  # (count, size, size, 3), uint8
     masks: np.ndarray  # class ids, (count, size, size, 1), uint8; 255 is ignored
-    names: np.ndarray  # of the photographs' files
+    names: np.ndarray  # the images' file names
 
 
 class SegmentationData(NamedTuple):
-    """What a UNet is trained on, chosen by, and judged on."""
+    """The training, validation and test splits, and the classes of their masks."""
 
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
     class_names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]  # RGB of each class, 0 to 255
 
     @property
     def split(self):
-        """The names of the photographs in each part."""
-        parts = ("train", "validation", "test")
-        return {part: getattr(self, part).names.tolist() for part in parts}
+        """The file names of the images in each split."""
+        splits = ("train", "validation", "test")
+        return {split: getattr(self, split).names.tolist() for split in splits}
 
     @property
     def counts(self):
-        """How many photographs each part has."""
-        return {part: len(names) for part, names in self.split.items()}
+        """The number of images in each split."""
+        return {split: len(names) for split, names in self.split.items()}
 
 
 def load_data(config):
-    """Find and split the photographs that a `UNetConfig` names, and say what was found.
+    """Load, resize and split images and masks, and print what was found.
+
+    Args:
+        config: a `UNetConfig`.
+
+    Returns:
+        `SegmentationData`.
 
     Raises:
-        InputError: if there are none, or files among them are not in order.
+        InputError: if data is missing or invalid.
     """
-    photographs = _own(config) if config.images else _pets(config)
-    counts = (f"{part} {count:,}" for part, count in photographs.counts.items())
+    data = _load_folders(config) if config.images else _load_pets(config)
+    counts = (f"{split} {count:,}" for split, count in data.counts.items())
     print(f"Split: {', '.join(counts)}")
-    return photographs
+    return data
 
 
-def training_batches(photographs, config, epochs, replicas=pipeline.ALONE):
+def training_batches(data, config, epochs, replicas=pipeline.ALONE):
     """Augmented batches of the epochs in a `range`: images in [0, 1], masks."""
     changes = augmentation() if config.augment else ()
 
-    def prepare(photos, masks, draws):
-        images, masks = _scaled(photos, masks)
+    def prepare(images, masks, draws):
+        images, masks = _scaled(images, masks)
         return pipeline.augment(changes, images, masks, draws)
 
     return pipeline.training_batches(
-        photographs.train[:2],
+        data.train[:2],
         config.batch_size,
         prepare,
         epochs,
@@ -92,13 +99,13 @@ def training_batches(photographs, config, epochs, replicas=pipeline.ALONE):
     )
 
 
-def evaluation_batches(part, batch_size, replicas=pipeline.ALONE):
-    """Batches of one part in its order: float32 images in [0, 1], masks."""
-    return pipeline.evaluation_batches(part[:2], batch_size, _scaled, replicas)
+def evaluation_batches(split, batch_size, replicas=pipeline.ALONE):
+    """Batches of a split in its order: float32 images in [0, 1], masks."""
+    return pipeline.evaluation_batches(split[:2], batch_size, _scaled, replicas)
 
 
 def augmentation():
-    """What happens to a training photograph, and to its mask, at random."""
+    """Keras's layers for the random augmentation of training images and masks."""
     return (
         layers.RandomFlip("horizontal"),
         layers.RandomZoom((-0.25, 0.25), fill_mode="reflect"),
@@ -109,93 +116,98 @@ def augmentation():
 
 
 def class_colours(count):
-    """A colour for each class: of `COLOURS`, then light and dark hues far apart."""
+    """RGB of each of `count` classes: `COLOURS`, then light and dark distinct hues."""
     further = (
         colorsys.hsv_to_rgb(0.618 * number % 1, 0.6, (1, 0.6)[number % 2])
         for number in range(count - len(COLOURS))
     )
-    further = (tuple(round(255 * part) for part in colour) for colour in further)
+    further = (tuple(round(255 * channel) for channel in rgb) for rgb in further)
     return (*COLOURS[:count], *further)
 
 
-def resize_photo(photo, size):
-    """Squeeze a photograph, (height, width, 3), to (size, size, 3), uint8."""
-    resized = tf.image.resize(tf.cast(photo, tf.float32), (size, size), antialias=True)
+def resize_image(image, size):
+    """Resize an image, (height, width, 3), to (size, size, 3), uint8."""
+    resized = tf.image.resize(tf.cast(image, tf.float32), (size, size), antialias=True)
     return tf.cast(tf.round(resized), tf.uint8)
 
 
 def resize_mask(mask, size):
-    """Squeeze a mask, (height, width, 1), by its nearest pixels: no new ids appear."""
+    """Resize a mask, (height, width, 1), by nearest neighbour: no new ids appear."""
     return tf.image.resize(mask, (size, size), method="nearest")
 
 
-def _scaled(photos, masks):
-    return tf.cast(photos, tf.float32) / 255, masks
+def _scaled(images, masks):
+    return tf.cast(images, tf.float32) / 255, masks
 
 
-def _pets(config):
-    builder = open_dataset("oxford_iiit_pet", config.data_dir)
+def _load_pets(config):
+    builder = open_dataset(PETS, config.data_dir)
     size, splits = config.image_size, builder.info.splits
-    _check_fits(sum(splits[part].num_examples for part in ("train", "test")), size)
+    _check_fits(sum(splits[name].num_examples for name in ("train", "test")), size)
 
     def read(split):
         def pair(example):
             # Stored as 1 pet, 2 background, 3 outline.
             mask = resize_mask(example["segmentation_mask"] - 1, size)
-            return resize_photo(example["image"], size), mask, example["file_name"]
+            return resize_image(example["image"], size), mask, example["file_name"]
 
         examples = builder.as_dataset(split=split).map(pair, tf.data.AUTOTUNE)
-        photos, masks, names = read_arrays(examples, builder)
-        return Part(photos, masks, np.array([name.decode() for name in names]))
+        images, masks, names = read_arrays(examples, builder)
+        return Split(images, masks, np.array([name.decode() for name in names]))
 
     if config.split == "article":
-        parts = _draw(read("train+test"), {"test": 0.2}, ARTICLE_SEED)
-        parts["validation"] = parts["test"]
+        splits = _draw(read("train+test"), {"test": 0.2}, ARTICLE_SEED)
+        splits["validation"] = splits["test"]
     else:
-        parts = _draw(read("train"), {"validation": 0.15}, config.seed)
-        parts["test"] = read("test")
-    return SegmentationData(**parts, class_names=PET_CLASSES, colours=PET_COLOURS)
+        splits = _draw(read("train"), {"validation": 0.15}, config.seed)
+        splits["test"] = read("test")
+    spec = DATASETS[PETS]
+    return SegmentationData(
+        **splits, class_names=spec.class_names, colours=spec.colours
+    )
 
 
-def _own(config):
+def _load_folders(config):
     size = config.image_size
     _check_fits(len(image_files(config.images)), size)
 
-    def resize(photo, mask):
-        return resize_photo(photo, size).numpy(), resize_mask(mask, size).numpy()
+    def resize(image, mask):
+        return resize_image(image, size).numpy(), resize_mask(mask, size).numpy()
 
-    folder = read_mask_folder(config.images, config.masks, config.classes, resize)
+    folder = read_mask_folder(
+        config.images, config.masks, config.classes, resize, IGNORE
+    )
     print(
-        f"Data: {len(folder.photos):,} photographs from {config.images} with masks "
+        f"Data: {len(folder.images):,} images from {config.images} with masks "
         f"from {config.masks}, {folder.classes} classes"
     )
-    everything = Part(folder.photos, folder.masks, folder.names)
-    parts = _draw(everything, {"validation": 0.15, "test": 0.15}, config.seed)
-    for name, part in parts.items():
-        if (part.masks == IGNORE).all():
+    everything = Split(folder.images, folder.masks, folder.names)
+    splits = _draw(everything, {"validation": 0.15, "test": 0.15}, config.seed)
+    for name, split in splits.items():
+        if (split.masks == IGNORE).all():
             raise InputError(
-                f"Expected masks with pixels that count in the {name} part too. All "
-                f"{len(part.masks)} of it in {config.masks} are ignored (255) alone."
+                f"Expected masks with pixels that count in the {name} split. All "
+                f"{len(split.masks)} masks of it in {config.masks} are wholly ignored "
+                f"({IGNORE})."
             )
-    numbers = range(folder.classes)
     return SegmentationData(
-        **parts,
-        class_names=tuple(f"class_{number}" for number in numbers),
+        **splits,
+        class_names=tuple(f"class_{number}" for number in range(folder.classes)),
         colours=class_colours(folder.classes),
     )
 
 
 def _check_fits(count, size):
     check_fits(
-        2 * 4 * count * size**2,  # read, then put together or split
-        f"{count:,} photographs and masks of {size}x{size} pixels",
-        "Make --image-size smaller, or take fewer photographs.",
+        2 * 4 * count * size**2,  # read, then stacked or split: two copies of 4 bytes
+        f"{count:,} images and masks of {size}x{size} pixels",
+        "Use a smaller --image-size, or fewer images.",
     )
 
 
 def _draw(everything, shares, seed):
-    rows_of = split_examples(len(everything.photos), shares, seed)
+    rows_of = split_examples(len(everything.images), shares, seed)
     return {
-        name: Part(*(array[rows] for array in everything))
+        name: Split(*(array[rows] for array in everything))
         for name, rows in rows_of.items()
     }

@@ -1,14 +1,14 @@
-"""What UNets are compared by: figures of their answers to the test photographs."""
+"""Metrics of predicted masks, beside baselines that need no network."""
 
 import numpy as np
 
 from train_tf import export
 from unet_tf.masks import IGNORE
-from unet_tf.report import confusion_of, metrics_of
+from unet_tf.metrics import segmentation_metrics
 
 BATCH = 32
 BINS = 15  # of confidence, for the calibration error
-FIGURES = {
+METRICS = {  # that `evaluate` computes for the pets: key to title
     "accuracy": "accuracy",
     "mean_iou": "mean IoU",
     "iou_pet": "IoU pet",
@@ -21,75 +21,134 @@ FIGURES = {
 }
 
 
-def probabilities_of(saved_model, photos):
-    """What a SavedModel says of photographs, (count, height, width, classes)."""
-    model, _ = export.load(saved_model, "UNet")
-    segment = model.signatures["serving_default"]
-    parts = [
-        segment(image=photos[at : at + BATCH].astype("float32") / 255)["probabilities"]
-        for at in range(0, len(photos), BATCH)
-    ]
-    return np.concatenate(parts)
+def evaluate(saved_model, data):
+    """Evaluate a SavedModel on the test images of the pets.
 
-
-def look_at(saved_model, photographs):
-    """Judge a SavedModel on the test photographs.
+    Args:
+        saved_model: its folder.
+        data: `unet_tf.data.SegmentationData` of the pets.
 
     Returns:
-        "figures", name to number, of `FIGURES`; and "ious", the mean IoU of each
-        photograph.
+        "metrics", name to number, of `METRICS`; and "mean_iou_per_image", a list.
     """
-    test, names = photographs.test, photographs.class_names
-    truth, probabilities = (
-        test.masks[..., 0],
-        probabilities_of(saved_model, test.photos),
-    )
+    names, truth = data.class_names, data.test.masks[..., 0]
+    probabilities = probabilities_of(saved_model, data.test.images)
     predicted = probabilities.argmax(-1)
     sizes = (truth == names.index("pet")).mean((1, 2))
     small = sizes <= np.quantile(sizes, 1 / 3)
-    ious = [
+    per_image = [
         metrics_of(one, other, names)["mean_iou"]
         for one, other in zip(truth, predicted, strict=True)
     ]
-    figures = {
+    metrics = {
         **metrics_of(truth, predicted, names),
         "dice": mean_dice(confusion_of(truth, predicted, len(names))),
         "iou_small": metrics_of(truth[small], predicted[small], names)["iou_pet"],
         "calibration_error": calibration_error(probabilities, truth),
         "checkerboard": checkerboard(probabilities),
     }
-    return {"figures": figures, "ious": [round(iou, 4) for iou in ious]}
+    return {
+        "metrics": metrics,
+        "mean_iou_per_image": [round(iou, 4) for iou in per_image],
+    }
+
+
+def probabilities_of(saved_model, images):
+    """Class probabilities by a SavedModel, (count, height, width, classes).
+
+    Args:
+        saved_model: its folder.
+        images: (count, height, width, 3), uint8.
+    """
+    model, _ = export.load(saved_model, "UNet")
+    segment = model.signatures["serving_default"]
+    batches = [
+        segment(image=images[at : at + BATCH].astype("float32") / 255)["probabilities"]
+        for at in range(0, len(images), BATCH)
+    ]
+    return np.concatenate(batches)
+
+
+def metrics_of(truth, predicted, class_names):
+    """Accuracy, mean IoU and IoU of each class, of masks in arrays.
+
+    Args:
+        truth: class ids, any shape, 255 where ignored.
+        predicted: class ids, the same shape.
+        class_names: one per class.
+
+    Returns:
+        Name to number, as `segmentation_metrics`.
+    """
+    confusion = confusion_of(truth, predicted, len(class_names))
+    metrics = segmentation_metrics(confusion, class_names)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def confusion_of(truth, predicted, classes):
+    """Pixel counts, (true class, predicted class), of masks as in `metrics_of`."""
+    counted = truth != IGNORE
+    cells = truth[counted].astype(int) * classes + predicted[counted]
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def baselines(training_masks, test_masks, class_names):
+    """Metrics on the test masks of two predictions that need no network.
+
+    Args:
+        training_masks, test_masks: class ids, (count, height, width).
+        class_names: one per class.
+
+    Returns:
+        "baseline_majority_class", of the commonest class of the training masks
+        everywhere, and "baseline_positional_prior", of the commonest class at each
+        pixel: name to metrics.
+    """
+    classes = range(len(class_names))
+    counts = np.stack([(training_masks == number).sum(0) for number in classes])
+    majority = np.full_like(test_masks, counts.sum((1, 2)).argmax())
+    by_position = np.broadcast_to(
+        counts.argmax(0).astype(test_masks.dtype), test_masks.shape
+    )
+    return {
+        "baseline_majority_class": metrics_of(test_masks, majority, class_names),
+        "baseline_positional_prior": metrics_of(test_masks, by_position, class_names),
+    }
 
 
 def mean_dice(confusion):
-    """Twice the overlap over the sum of both, mean over classes, of pixel counts."""
+    """The Dice coefficient, 2 |A and B| / (|A| + |B|), averaged over classes.
+
+    Args:
+        confusion: pixel counts, (true class, predicted class).
+    """
     overlap = np.diagonal(confusion)
     return float(np.mean(2 * overlap / (confusion.sum(0) + confusion.sum(1))))
 
 
 def calibration_error(probabilities, truth):
-    """How far a network's confidence is from how often it is right, [0, 1].
+    """The expected calibration error of pixels, [0, 1].
 
-    The expected calibration error of pixels, in bins of equal width of the largest
-    probability (Guo et al. 2017, "On calibration of modern neural networks").
+    The mean gap between confidence, the largest probability, and accuracy, in bins of
+    equal width (Guo et al. 2017, "On calibration of modern neural networks").
 
     Args:
         probabilities: (count, height, width, classes).
         truth: class ids, (count, height, width), 255 where ignored.
     """
     counted = truth != IGNORE
-    sure = probabilities.max(-1)[counted].astype("float64")
-    right = (probabilities.argmax(-1) == truth)[counted]
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, sure - right, BINS)
-    return float(np.abs(gaps).sum() / len(sure))
+    confidence = probabilities.max(-1)[counted].astype("float64")
+    correct = (probabilities.argmax(-1) == truth)[counted]
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, confidence - correct, BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def checkerboard(probabilities):
-    """How strongly neighbours differ as the fields of a chessboard do, [0, 0.5].
+    """Strength of a checkerboard pattern, [0, 0.5].
 
-    The mean, over all 2x2 pixels and classes, of half the difference of both diagonals'
-    means.
+    Half the absolute difference between the means of the two diagonals of 2x2 pixels,
+    averaged over all such pixels and classes.
 
     Args:
         probabilities: (count, height, width, classes).

@@ -1,4 +1,4 @@
-"""Train a UNet from a config: data, network, run, report, SavedModel."""
+"""UNet training: its data, model, images for TensorBoard, results and SavedModel."""
 
 import keras
 import numpy as np
@@ -6,20 +6,21 @@ import tensorflow as tf
 
 from train_tf import devices
 from train_tf.assertions import within
+from train_tf.config import choose
 from train_tf.data.image_ops import decode_image
 from train_tf.export import Signature, export
 from train_tf.optimizers import ConvMuon
 from train_tf.run import task as training
 from train_tf.schedule import learning_rate
-from unet_tf import data, report
+from unet_tf import data, evaluation, report
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
 from unet_tf.losses import LOSSES
 from unet_tf.metrics import SegmentationMetrics
 from unet_tf.model import build_unet
 
-SHOWN = 8  # validation photographs in TensorBoard, test photographs in predictions.png
-ZOOM = 2  # of pictures in TensorBoard
-COMPARED = (  # options that searches and TensorBoard's table of runs show
+SHOWN = 8  # validation images in TensorBoard, test images in predictions.png
+ZOOM = 2  # of images in TensorBoard
+TRACKED = (  # options for searches and TensorBoard's HPARAMS
     "down",
     "up",
     "loss",
@@ -34,20 +35,26 @@ COMPARED = (  # options that searches and TensorBoard's table of runs show
     "augment",
     "seed",
 )
+ROWS = {  # of the printed table: key in the results to title
+    "test": "test, {test} images",
+    "test_flip_averaged": "test, flip-averaged",
+    "baseline_majority_class": "baseline: majority class",
+    "baseline_positional_prior": "baseline: positional prior",
+}
 
 
 def train(config):
-    """Train a UNet, or go on with its run, and export its best epoch.
+    """Train a UNet, or resume its run, and export its best epoch.
 
     Args:
         config: a `UNetConfig`.
 
     Returns:
-        The results, as in results.json: "test" and "validation" figures among them; of
-        several workers only the chief has them.
+        The content of results.json, with "test" and "validation" metrics; None for
+        workers other than the chief.
 
     Raises:
-        InputError: if the data, the options or the run folder are not in order.
+        InputError: if data, options or run folder are invalid.
 
     Example:
         >>> results = train(UNetConfig(down="strided", up="upsample", loss="dice"))
@@ -57,7 +64,7 @@ def train(config):
 
 
 class UNetTask(training.Task):
-    """A UNet and its photographs."""
+    """A UNet with its images and masks."""
 
     monitor = "val_mean_iou"
     shown = {
@@ -67,7 +74,7 @@ class UNetTask(training.Task):
         "val_mean_iou": "mean IoU",
     }
     curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
-    use = "Use it:      python scripts/predict_unet.py --model {} PHOTO_OR_FOLDER"
+    use = "Use it:      python scripts/predict_unet.py --model {} IMAGE_OR_FOLDER"
 
     data_options = (
         "data_dir",
@@ -79,8 +86,8 @@ class UNetTask(training.Task):
         "seed",
     )
 
-    def __init__(self, config, like=None):
-        super().__init__(config, like)
+    def __init__(self, config, reuse_data_from=None):
+        super().__init__(config, reuse_data_from)
         self.split, self.counts = self.data.split, self.data.counts
         self.shape = (config.image_size, config.image_size, 3)
         self.inputs = tf.TensorSpec((None, *self.shape), tf.float32, "image")
@@ -90,7 +97,7 @@ class UNetTask(training.Task):
 
     @staticmethod
     def tracked_options(config):
-        return {name: getattr(config, name) for name in COMPARED}
+        return {name: getattr(config, name) for name in TRACKED}
 
     def build(self):
         names = self.data.class_names
@@ -102,45 +109,44 @@ class UNetTask(training.Task):
         return data.training_batches(self.data, self.config, epochs, replicas)
 
     def validation_batches(self, replicas):
-        part = self.data.validation
-        return data.evaluation_batches(part, self.config.batch_size, replicas)
+        split = self.data.validation
+        return data.evaluation_batches(split, self.config.batch_size, replicas)
 
-    def pictures(self, model):
-        photos, masks, _ = (array[:SHOWN] for array in self.data.validation)
+    def images(self, model):
+        images, masks, _ = (array[:SHOWN] for array in self.data.validation)
         colours = self.data.colours
-        truth = report.overlay(photos, masks[..., 0], colours)
-        drawn = report.overlay(photos, predict_ids(model, photos), colours)
-        side_by_side = np.concatenate([photos, truth, drawn], axis=2)
+        truth = report.overlay(images, masks[..., 0], colours)
+        predicted = report.overlay(images, predict_ids(model, images), colours)
+        side_by_side = np.concatenate([images, truth, predicted], axis=2)
         enlarged = side_by_side.repeat(ZOOM, axis=1).repeat(ZOOM, axis=2)
-        return {"photograph, truth, prediction": enlarged}
+        return {"image, truth, prediction": enlarged}
 
     def results(self, model, run):
-        photographs, names = self.data, self.data.class_names
-        photos, truth = photographs.test.photos, photographs.test.masks[..., 0]
-        size = self.config.batch_size
-        predicted = predict_ids(model, photos, size)
-        mirrored = predict_ids(model, photos, size, mirror=True)
+        names, batch_size = self.data.class_names, self.config.batch_size
+        images, masks, _ = self.data.test
+        truth = masks[..., 0]
+        predicted = predict_ids(model, images, batch_size)
+        flip_averaged = predict_ids(model, images, batch_size, flip=True)
         report.draw_predictions(
             run.folder / "predictions.png",
-            photos[:SHOWN],
-            photographs.test.masks[:SHOWN],
+            images[:SHOWN],
+            masks[:SHOWN],
             {"prediction": predicted[:SHOWN]},
             names,
-            photographs.colours,
+            self.data.colours,
         )
         return {
-            "test": report.metrics_of(truth, predicted, names),
-            "test_flip_averaged": report.metrics_of(truth, mirrored, names),
-            **report.baselines(photographs.train.masks[..., 0], truth, names),
+            "test": evaluation.metrics_of(truth, predicted, names),
+            "test_flip_averaged": evaluation.metrics_of(truth, flip_averaged, names),
+            **evaluation.baselines(self.data.train.masks[..., 0], truth, names),
         }
 
     def export(self, model):
         return export_unet(model, self.config, self.data)
 
     def summary(self, results):
-        rows = {f"test, {results['images']['test']} photographs": results["test"]}
-        others = ("test_flip_averaged", *(x for x in results if x.startswith("floor")))
-        rows |= {title: results[title] for title in others}
+        counts = results["images"]
+        rows = {title.format(**counts): results[key] for key, title in ROWS.items()}
         return report.table(rows, self.data.class_names)
 
 
@@ -151,31 +157,39 @@ def build(config, image_shape, classes):
         classes,
         config.filters,
         config.depth,
-        DOWN_BLOCKS[config.down],
-        UP_BLOCKS[config.up],
+        choose("down", config.down, DOWN_BLOCKS),
+        choose("up", config.up, UP_BLOCKS),
         config.dropout,
     )
 
 
 def compile_model(model, config, steps, class_names):
-    """Give a UNet its loss, its metrics, and Muon with the config's schedule."""
+    """Compile a UNet with the config's loss and schedule, metrics, and Muon."""
     model.compile(
         ConvMuon(
             learning_rate(config, steps), weight_decay=0.01, adam_weight_decay=0.01
         ),
-        LOSSES[config.loss](),
+        choose("loss", config.loss, LOSSES)(),
         metrics=[SegmentationMetrics(class_names)],
     )
 
 
-def export_unet(model, config, photographs):
+def export_unet(model, config, dataset):
     """Export a UNet in float32; see `train_tf.export`.
 
     Its signatures: `serving_default` (image of any size -> probabilities, mask) and
-    `encoded` (image_bytes, of picture files -> the same at the network's own size, and
-    original_size, height and width as a person sees the picture).
+    `encoded` (image_bytes, of image files -> the same at the network's own size, and
+    original_size, height and width after EXIF rotation).
+
+    Args:
+        model: the trained UNet.
+        config: its `UNetConfig`.
+        dataset: the `unet_tf.data.SegmentationData` it was trained on.
+
+    Returns:
+        The SavedModel's folder.
     """
-    classes, size = len(photographs.class_names), config.image_size
+    classes, size = len(dataset.class_names), config.image_size
     with devices.float32():
         served = build(config, (None, None, 3), classes)
     served.set_weights(model.get_weights())
@@ -187,54 +201,52 @@ def export_unet(model, config, photographs):
         return {"probabilities": probabilities, "mask": mask}
 
     def prepare(contents):
-        photo = decode_image(contents)
-        return data.resize_photo(photo, size), tf.shape(photo)[:2]
+        image = decode_image(contents)
+        return data.resize_image(image, size), tf.shape(image)[:2]
 
     def segment_encoded(image_bytes):
         specs = (
             tf.TensorSpec((size, size, 3), tf.uint8),
             tf.TensorSpec((2,), tf.int32),
         )
-        photos, sizes = tf.map_fn(prepare, image_bytes, fn_output_signature=specs)
-        image = tf.cast(photos, tf.float32) / 255
-        return {**segment(image), "original_size": sizes}
+        images, sizes = tf.map_fn(prepare, image_bytes, fn_output_signature=specs)
+        return {**segment(tf.cast(images, tf.float32) / 255), "original_size": sizes}
 
-    photos = photographs.test.photos[:SHOWN]
-    files = np.array([tf.io.encode_png(photo).numpy() for photo in photos], object)
+    examples = dataset.test.images[:SHOWN]
+    files = np.array([tf.io.encode_png(image).numpy() for image in examples], object)
     image = tf.TensorSpec((None, None, None, 3), tf.float32, "image")
     contents = tf.TensorSpec((None,), tf.string, "image_bytes")
-    place, _ = export(
-        config.saved_models_dir / config.name,
+    folder, _ = export(
+        config.saved_model_folder,
         {
             "serving_default": Signature(
-                segment, {"image": image}, [photos.astype("float32") / 255]
+                segment, {"image": image}, [examples.astype("float32") / 255]
             ),
             "encoded": Signature(segment_encoded, {"image_bytes": contents}, [files]),
         },
         {
             "kind": "UNet",
             "image_size": size,
-            "class_names": photographs.class_names,
-            "colours": photographs.colours,
+            "class_names": dataset.class_names,
+            "colours": dataset.colours,
         },
     )
-    return place
+    return folder
 
 
-def predict_ids(model, photos, batch_size=16, mirror=False):
-    """Class ids, (count, height, width), of uint8 photographs of the model's size.
+def predict_ids(model, images, batch_size=16, flip=False):
+    """Class ids, (count, height, width), of uint8 images of the model's size.
 
-    With `mirror`, of the probabilities averaged with those of the mirrored photographs.
+    With `flip`, probabilities are averaged with those of the flipped images.
     """
-    ids = np.empty(photos.shape[:-1], "uint8")
-    for start in range(0, len(photos), batch_size):  # scores of all may be too many
+    ids = np.empty(images.shape[:-1], "uint8")
+    for start in range(0, len(images), batch_size):  # all logits may not fit in memory
         rows = slice(start, start + batch_size)
-        batch = photos[rows].astype("float32") / 255
+        batch = images[rows].astype("float32") / 255
         scores = model.predict(batch, batch_size, verbose=0)
-        if mirror:
-            mirrored = model.predict(batch[:, :, ::-1], batch_size, verbose=0)
-            mirrored = mirrored[:, :, ::-1]
-            both = keras.ops.softmax(scores) + keras.ops.softmax(mirrored)
+        if flip:
+            flipped = model.predict(batch[:, :, ::-1], batch_size, verbose=0)
+            both = keras.ops.softmax(scores) + keras.ops.softmax(flipped[:, :, ::-1])
             scores = keras.ops.convert_to_numpy(both)
         ids[rows] = scores.argmax(-1)
     return ids

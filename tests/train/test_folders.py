@@ -1,4 +1,4 @@
-"""Own folders: everything is read before training, and all that is wrong is told."""
+"""Your own folders: read before training, with all problems reported at once."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ IDS = np.array([[0, 1, 2], [2, 1, 0]], "uint8")
 
 
 def read(images, masks, classes=None):
-    return read_mask_folder(images, masks, classes, lambda photo, mask: (photo, mask))
+    return read_mask_folder(images, masks, classes, lambda image, mask: (image, mask))
 
 
 def save_masks(folder, values):
@@ -23,10 +23,10 @@ def save_masks(folder, values):
 def test_pairs_come_sorted_by_name(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     folder = read(images, masks)
-    assert folder.photos.shape == (3, 20, 24, 3)
+    assert folder.images.shape == (3, 20, 24, 3)
     assert folder.masks.shape == (3, 20, 24, 1)
     assert folder.classes == 2
-    np.testing.assert_array_equal(folder.photos[2], Image.open(images / "2.png"))
+    np.testing.assert_array_equal(folder.images[2], Image.open(images / "2.png"))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_ids_with_gaps_are_listed_unless_their_number_is_given(values, tmp_path)
     images, masks = write_photos_and_masks(tmp_path, count=3)
     save_masks(masks, values)
     listed = ", ".join(map(str, values))
-    with pytest.raises(InputError, match=rf"{listed}: .* breaks the row is .*\.png\."):
+    with pytest.raises(InputError, match=rf"{listed}: .* does not fit is .*\.png\."):
         read(images, masks)
     assert read(images, masks, classes=255).classes == 255
 
@@ -114,7 +114,7 @@ def test_rotation_noted_by_the_camera_is_honoured(tmp_path):
     exif[274] = 6
     upright = Image.open(images / "0.png")
     upright.rotate(90, expand=True).save(images / "0.png", exif=exif)
-    np.testing.assert_array_equal(read(images, masks).photos[0], upright)
+    np.testing.assert_array_equal(read(images, masks).images[0], upright)
 
 
 def test_all_problems_are_told_at_once(tmp_path):
@@ -131,11 +131,11 @@ def test_all_problems_are_told_at_once(tmp_path):
     assert told.startswith("6 problems")
     for part in (
         "0.png: no mask '0.*'",
-        "1.png: no photograph '1.*'",
+        "1.png: no image '1.*'",
         "2.png: cannot be read",
         "3.png: cannot be read as a picture (empty file)",
         "4.png: 5x6 pixels, but 4.png has 24x20",
-        "5.png: has the same name as",
+        "5.png: has the same file stem as",
     ):
         assert part in told, told
 
@@ -152,7 +152,7 @@ def test_a_thousand_problems_do_not_flood_the_screen(tmp_path):
 def test_empty_folder_is_named(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=1)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: no pictures"):
+    with pytest.raises(InputError, match="empty: no images"):
         read(tmp_path / "empty", masks)
     with pytest.raises(InputError, match="nowhere does not exist"):
         read(images, tmp_path / "nowhere")
