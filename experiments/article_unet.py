@@ -1,10 +1,10 @@
-"""The article's own UNet and recipe, on the same photographs: the peer of ours.
+"""Train the article's own UNet by its own recipe on the same images, as a baseline.
 
-Facts from Vidushi Bhatia's U-Net-Implementation: two 3x3 convolutions with ReLU and He
-initialisation a level, batch norm after the pair called with training=False always,
-dropout 0.3 on the two deepest levels, max pooling, 3x3 transpose convolutions,
-one more 3x3 convolution, softmax cross-entropy, Adam 1e-3, batches of 32, pixels / 256,
-no augmentation. The article has 32 filters and 20 epochs.
+From Vidushi Bhatia's U-Net-Implementation: per level two 3x3 convolutions with ReLU and
+He initialisation, then batch normalization that is always called with training=False;
+dropout 0.3 on the two deepest levels, max pooling, 3x3 transposed convolutions, one
+more 3x3 convolution, softmax cross-entropy, Adam 1e-3, batches of 32, pixels / 256, no
+augmentation. The article has 32 filters and 20 epochs.
 """
 
 import dataclasses
@@ -17,22 +17,22 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class ArticleConfig:
-    """Train the article's UNet on the bundled pets and print its test figures."""
+    """Train the article's UNet on the bundled pets and print its test metrics."""
 
     filters: int = 16
     """Channels of the first level."""
 
     epochs: int = 40
-    """How often the training sees every photograph."""
+    """Number of passes over the training images."""
 
     seed: int = 0
-    """All randomness follows from it; the split is that of our runs of this seed."""
+    """Random seed; the split is that of `UNetConfig` with this seed."""
 
     data_dir: Path | None = None
-    """Folder of TFDS-prepared sets; left out, the bundled samples."""
+    """Folder of TFDS-prepared data sets; by default the bundled samples."""
 
     out: Path = Path("results/article_unet.json")
-    """Where the figures go."""
+    """JSON file for the metrics."""
 
 
 def build_article_unet(filters, classes=3, size=128):
@@ -72,23 +72,22 @@ def build_article_unet(filters, classes=3, size=128):
 
 
 def main(config):
-    """Train, and keep the figures of the last and of the best epoch."""
+    """Train, and write the metrics of the last and of the best epoch."""
     import keras
     import numpy as np
 
     from train_tf.data.datasets import BUNDLED
     from train_tf.files import write_json
     from train_tf.run.report import provenance
-    from unet_tf import data
     from unet_tf.config import UNetConfig
+    from unet_tf.data import load_data
+    from unet_tf.evaluation import metrics_of
     from unet_tf.metrics import SegmentationMetrics
-    from unet_tf.report import metrics_of, table
+    from unet_tf.report import table
 
     keras.utils.set_random_seed(config.seed)
-    photographs = data.load_data(
-        UNetConfig(seed=config.seed, data_dir=config.data_dir or BUNDLED)
-    )
-    names = photographs.class_names
+    data = load_data(UNetConfig(seed=config.seed, data_dir=config.data_dir or BUNDLED))
+    names = data.class_names
     model = build_article_unet(config.filters, len(names))
     model.compile(
         keras.optimizers.Adam(1e-3),
@@ -96,11 +95,11 @@ def main(config):
         metrics=[SegmentationMetrics(names)],
     )
     train, validation, test = (
-        ((part.photos / 256).astype("float32"), part.masks) for part in photographs[:3]
+        ((split.images / 256).astype("float32"), split.masks) for split in data[:3]
     )
     best = {"mean_iou": -1.0, "weights": None}
 
-    def keep_best(epoch, logs):
+    def end_epoch(epoch, logs):
         print(
             f"Epoch {epoch + 1:3}/{config.epochs}  loss {logs['loss']:.4f}  accuracy "
             f"{logs['val_accuracy']:.4f}  mean IoU {logs['val_mean_iou']:.4f}",
@@ -109,7 +108,7 @@ def main(config):
         if logs["val_mean_iou"] > best["mean_iou"]:
             best.update(mean_iou=logs["val_mean_iou"], weights=model.get_weights())
 
-    def test_figures():
+    def test_metrics():
         predicted = model.predict(test[0], verbose=0).argmax(-1)
         return metrics_of(np.squeeze(test[1], -1), predicted, names)
 
@@ -120,22 +119,24 @@ def main(config):
         epochs=config.epochs,
         validation_data=validation,
         verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=keep_best)],
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=end_epoch)],
     )
     minutes = (time.monotonic() - started) / 60
-    rows = {"article, last epoch": test_figures()}
+    last_epoch = test_metrics()
     model.set_weights(best["weights"])
-    rows["article, best epoch"] = test_figures()
+    best_epoch = test_metrics()
     print(f"\n{minutes:.1f} minutes, {model.count_params():,} parameters\n")
+    rows = {"article, last epoch": last_epoch, "article, best epoch": best_epoch}
     print(table(rows, names))
     write_json(
         config.out,
         {
             **provenance(config),
-            "images": photographs.counts,
+            "images": data.counts,
             "parameters": model.count_params(),
             "minutes": round(minutes, 2),
-            **rows,
+            "last_epoch_metrics": last_epoch,
+            "best_epoch_metrics": best_epoch,
         },
     )
 

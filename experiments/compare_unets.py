@@ -1,4 +1,7 @@
-"""UNets compared: the same photographs, several seeds, and what the parts change."""
+"""Train the UNets of the assignment with several seeds and compare them.
+
+`--no-train` only rebuilds the tables and figures from results/*.json.
+"""
 
 import dataclasses
 import itertools
@@ -19,29 +22,28 @@ from train_tf.errors import InputError
 from train_tf.export import saved_model_of
 from train_tf.files import read_json, write_json, write_text
 from train_tf.run.report import save_figure
-from unet_tf import data
 from unet_tf.config import UNetConfig
-from unet_tf.data import load_data
-from unet_tf.evaluation import look_at, probabilities_of
+from unet_tf.data import Split, load_data
+from unet_tf.evaluation import evaluate, probabilities_of
 from unet_tf.report import draw_predictions
 from unet_tf.training import SHOWN, train
 
-# Options that are of one training, or say less than its results do.
-OWN = WHERE_AND_HOW | {"down", "up", "loss", "seed", "name", "precision"}
+# Options that compared trainings may differ in; results hold the precision used.
+MAY_DIFFER = WHERE_AND_HOW | {"down", "up", "loss", "seed", "precision"}
 
 
 @dataclasses.dataclass(frozen=True)
 class CompareUNetsConfig(CompareOptions):
-    """Train the four UNets of the assignment, or go on with them, and compare them."""
+    """Train the four UNets of the assignment, or resume them, and compare them."""
 
     grid: bool = False
-    """All eight of down, up, and BCE or Dice."""
+    """Compare all eight combinations of --down, --up, and BCE or Dice."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each network is trained once with each seed."""
+    """Random seeds; each network is trained once per seed."""
 
     epochs: int = 40
-    """How often a training sees every image."""
+    """Number of passes over the training images."""
 
     def __post_init__(self):
         if not self.seeds:
@@ -49,16 +51,16 @@ class CompareUNetsConfig(CompareOptions):
 
 
 def compare(config):
-    """Train what is not trained yet, look at it, and report.
+    """Train what is not trained yet, evaluate it, and report.
 
     Args:
-        config: a `unet_tf.config.CompareUNetsConfig`.
+        config: a `CompareUNetsConfig`.
 
     Returns:
         The report, as text.
 
     Raises:
-        InputError: as `unet_tf.train`, and if it does not go with earlier results.
+        InputError: as `unet_tf.train`; and if earlier results are not comparable.
     """
     check_alone("a comparison")
     if config.train:
@@ -69,67 +71,67 @@ def compare(config):
 def _train(config):
     wanted = [
         UNetConfig(
-            *parts,
+            *variant,
             epochs=config.epochs,
             seed=seed,
             data_dir=config.data_dir,
-            name=name_of(parts, seed),
+            name=name_of(variant, seed),
             runs_dir=config.runs_dir,
             saved_models_dir=config.saved_models_dir,
             resume=True,
         )
-        for seed, parts in itertools.product(
+        for seed, variant in itertools.product(
             config.seeds, GRID if config.grid else PAIRS
         )
     ]
-    _check_goes_with_earlier(config, wanted)
-    for own in wanted:
-        results = train(own)
-        seen = look_at(results["saved_model"], load_data(own))
-        write_json(config.out / f"{own.name}.json", {**results, **seen})
+    _check_comparable_with_earlier(config, wanted)
+    for unet in wanted:
+        results = train(unet)
+        evaluated = evaluate(results["saved_model"], load_data(unet))
+        write_json(config.out / f"{unet.name}.json", {**results, **evaluated})
 
 
-def _check_goes_with_earlier(config, wanted):
-    """Refuse what `read_trained` would refuse to put into one table, before training.
+def _check_comparable_with_earlier(config, wanted):
+    """Refuse before training what `read_trained` would refuse afterwards.
 
     Raises:
-        InputError: says what is otherwise.
+        InputError: says what differs.
     """
-    earlier = [one for seeds in read_trained(config.out).values() for one in seeds]
+    earlier = [x for results in read_trained(config.out).values() for x in results]
     if earlier:
-        own = wanted[0]
-        told = {
-            "config": to_dict(own),
-            "epochs": own.epochs,
-            "images": load_data(own).counts,
-            "precision": resolve_precision(own.precision),
+        unet = wanted[0]
+        expected = {
+            "run_name": unet.name,
+            "config": to_dict(unet),
+            "epochs": unet.epochs,
+            "images": load_data(unet).counts,
+            "precision": resolve_precision(unet.precision),
         }
-        _check_alike([earlier[0], told], config.out)
-    for own in wanted:
-        file = own.run_folder / "results.json"
+        _check_comparable([earlier[0], expected], config.out)
+    for unet in wanted:
+        file = unet.run_folder / "results.json"
         epochs = read_json(file).get("epochs", 0) if file.exists() else 0
-        if epochs > own.epochs:
+        if epochs > unet.epochs:
             raise InputError(
-                f"Expected a run of {own.epochs} epochs or fewer in {own.run_folder}. "
-                f"It has {epochs}. Give --runs-dir and --saved-models-dir folders of "
-                "their own."
+                f"Expected a run of at most {unet.epochs} epochs in {unet.run_folder}. "
+                f"It has {epochs}. Use another --runs-dir and --saved-models-dir."
             )
 
 
 def report(folder, saved_models_dir):
-    """Write tables and pictures of what was compared before.
+    """Write tables and figures from existing results.
 
     Args:
-        folder: has the JSON files of `compare`, and gets unets.md, unets.png,
-            unet_curves.png, unet_close_up.png and, of the default network,
-            unet_predictions.png; the photographs are bundled ones.
-        saved_models_dir: has the networks of the first seed.
+        folder: has the JSON files of `compare`; gets unets.md, unets.png,
+            unet_curves.png, unet_close_up.png and unet_predictions.png, the last of the
+            default network. The images in them are bundled ones.
+        saved_models_dir: has the SavedModels of the first seed.
 
     Returns:
         The text of unets.md.
 
     Raises:
-        InputError: if there are no such files or networks.
+        InputError: if there are no such files or SavedModels.
     """
     trained = read_trained(folder)
     if not trained:
@@ -139,70 +141,74 @@ def report(folder, saved_models_dir):
     text = as_markdown(trained)
     write_text(folder / "unets.md", text)
     draw_curves(folder / "unet_curves.png", trained)
-    test = load_data(UNetConfig(data_dir=BUNDLED)).test
-    some = data.Part(*(array[:SHOWN] for array in test))
+    pets = load_data(UNetConfig(data_dir=BUNDLED))
+    examples = Split(*(array[:SHOWN] for array in pets.test))
     probabilities = {
-        parts: probabilities_of(
-            saved_model_of(trained[parts][0], saved_models_dir), some.photos
+        variant: probabilities_of(
+            saved_model_of(trained[variant][0], saved_models_dir), examples.images
         )
-        for parts in PAIRS
-        if parts in trained
+        for variant in PAIRS
+        if variant in trained
     }
-    draw_close_up(folder / "unet_close_up.png", some, probabilities)
-
-    def draw(name, predicted):
-        kinds = (data.PET_CLASSES, data.PET_COLOURS)
-        draw_predictions(folder / name, *some[:2], predicted, *kinds)
-
-    masks = {parts: p.argmax(-1) for parts, p in probabilities.items()}
-    draw("unets.png", {title_of(parts): mask for parts, mask in masks.items()})
+    draw_close_up(folder / "unet_close_up.png", examples, probabilities)
+    masks = {variant: x.argmax(-1) for variant, x in probabilities.items()}
+    figures = {"unets.png": {title_of(variant): x for variant, x in masks.items()}}
     if DEFAULT in masks:
-        draw("unet_predictions.png", {"prediction": masks[DEFAULT]})
+        figures["unet_predictions.png"] = {"prediction": masks[DEFAULT]}
+    for name, predicted in figures.items():
+        draw_predictions(
+            folder / name,
+            examples.images,
+            examples.masks,
+            predicted,
+            pets.class_names,
+            pets.colours,
+        )
     return text
 
 
 def read_trained(folder):
-    """The JSON files of `compare`: parts to a list of dicts, one a seed, the pairs of
-    the assignment first.
+    """The results that `compare` wrote, the pairs of the assignment first.
+
+    Returns:
+        Variant to a list of dicts, one per seed.
 
     Raises:
-        InputError: if they are of different photographs or differ in more than parts
-            and seed.
+        InputError: if they differ in more than variant and seed.
     """
     found = {}
-    for parts in dict.fromkeys(PAIRS + GRID):
-        name = name_of(parts, 0)
+    for variant in dict.fromkeys(PAIRS + GRID):
+        name = name_of(variant, 0)
         files = [folder / f"{name}.json", *folder.glob(f"{name}_seed*.json")]
-        of_seeds = [read_json(file) for file in files if file.exists()]
-        of_seeds = [one for one in of_seeds if "figures" in one]  # not train_unet.py's
-        if of_seeds:
-            found[parts] = sorted(of_seeds, key=lambda one: one["config"]["seed"])
-    _check_alike([one for of_seeds in found.values() for one in of_seeds], folder)
+        results = [read_json(file) for file in files if file.exists()]
+        results = [x for x in results if "metrics" in x]  # not of train_unet.py alone
+        if results:
+            found[variant] = sorted(results, key=lambda x: x["config"]["seed"])
+    _check_comparable([x for results in found.values() for x in results], folder)
     return found
 
 
-def _check_alike(trained, folder):
-    """What is compared shall differ in the parts and the seed alone."""
+def _check_comparable(trained, folder):
+    """Refuse results that differ in more than variant and seed."""
 
-    def of_all(one):
-        options = {x: y for x, y in one["config"].items() if x not in OWN}
-        told = ("epochs", "images", "precision")
-        return options | {name: one[name] for name in told if name in one}
+    def common(results):
+        options = {x: y for x, y in results["config"].items() if x not in MAY_DIFFER}
+        names = ("epochs", "images", "precision")
+        return options | {name: results[name] for name in names if name in results}
 
     for other in trained[1:]:
-        a, b = of_all(trained[0]), of_all(other)
+        a, b = common(trained[0]), common(other)
         for name in a:
             if name in b and a[name] != b[name]:
                 raise InputError(
-                    f"Expected trainings in {folder} with equal {name}. Received: "
-                    f"{trained[0]['config']['name']} {a[name]}, "
-                    f"{other['config']['name']} {b[name]}. "
-                    "Give --out a folder of its own."
+                    f"Expected trainings with the same {name} in {folder}. Received: "
+                    f"{trained[0]['run_name']} {a[name]}, {other['run_name']} "
+                    f"{b[name]}. Use another --out."
                 )
 
 
 def draw_curves(path, trained):
-    """Mean IoU over the epochs, of training and validation: a panel a network."""
+    """Draw training and validation mean IoU over the epochs, one panel per variant."""
     columns = min(4, len(trained))
     rows = -(-len(trained) // columns)
     figure, axes = plt.subplots(
@@ -214,16 +220,16 @@ def draw_curves(path, trained):
         squeeze=False,
         layout="constrained",
     )
-    for axis, (parts, of_seeds) in zip(axes.flat, trained.items(), strict=False):
-        for one in of_seeds:
-            epochs = [row["epoch"] for row in one["history"]]
+    for axis, (variant, results) in zip(axes.flat, trained.items(), strict=False):
+        for history in (x["history"] for x in results):
+            epochs = [row["epoch"] for row in history]
             for name, style, colour in (
                 ("mean_iou", "--", "darkorange"),
                 ("val_mean_iou", "-", "black"),
             ):
-                figures = [row[name] for row in one["history"]]
-                axis.plot(epochs, figures, style, color=colour, linewidth=1)
-        axis.set_title(title_of(parts), fontsize=9)
+                values = [row[name] for row in history]
+                axis.plot(epochs, values, style, color=colour, linewidth=1)
+        axis.set_title(title_of(variant), fontsize=9)
         axis.grid(alpha=0.3)
     axes[0, 0].legend(["training", "validation"], fontsize=8)
     figure.supxlabel("epoch", fontsize=9)
@@ -232,15 +238,15 @@ def draw_curves(path, trained):
 
 
 def draw_close_up(path, test, probabilities, side=40):
-    """The pet's probability around a bit of its outline, enlarged.
+    """Draw the probability of the pet near its outline, enlarged.
 
     Args:
-        path: the picture to write.
-        test: the `unet_tf.data.Part` to draw.
-        probabilities: parts to what their network says of it.
-        side: pixels of the part that is shown.
+        path: the file to write.
+        test: the `unet_tf.data.Split` to draw.
+        probabilities: variant to its probabilities, (count, height, width, classes).
+        side: pixels of the region that is shown.
     """
-    columns, rows = min(5, len(test.photos)), len(probabilities) + 1
+    columns, rows = min(5, len(test.images)), len(probabilities) + 1
     figure, axes = plt.subplots(
         rows,
         columns,
@@ -252,14 +258,12 @@ def draw_close_up(path, test, probabilities, side=40):
         outline = np.argwhere(test.masks[column, ..., 0] == 2)
         middle = outline[len(outline) // 3] - side // 2
         top, left = np.clip(middle, 0, len(test.masks[column]) - side)
-        part = np.s_[column, top : top + side, left : left + side]
-        axes[0, column].imshow(test.photos[part])
-        for axis, of_network in zip(
-            axes[1:, column], probabilities.values(), strict=True
-        ):
-            axis.imshow(of_network[part][..., 0], cmap="gray", vmin=0, vmax=1)
+        region = np.s_[column, top : top + side, left : left + side]
+        axes[0, column].imshow(test.images[region])
+        for axis, values in zip(axes[1:, column], probabilities.values(), strict=True):
+            axis.imshow(values[region][..., 0], cmap="gray", vmin=0, vmax=1)
     for axis, title in zip(
-        axes[:, 0], ("photograph", *map(title_of, probabilities)), strict=True
+        axes[:, 0], ("image", *map(title_of, probabilities)), strict=True
     ):
         axis.set_ylabel(title.replace(", ", ",\n", 1), fontsize=8)
     for axis in axes.flat:

@@ -1,4 +1,4 @@
-"""The options of a comparison of trainings, whatever the model."""
+"""Options of a comparison of trainings, whatever the model."""
 
 import dataclasses
 from pathlib import Path
@@ -6,20 +6,20 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class CompareOptions:
-    """What a comparison of trainings has, whatever the model."""
+    """Options that all comparisons share."""
 
     train: bool = True
-    """Whether to train; if not, tables and pictures are made of earlier trainings."""
+    """Train what is not trained yet; --no-train only rebuilds tables and figures."""
 
     data_dir: Path | None = None
-    """Folder of TFDS-prepared sets; left out, TFDS_DATA_DIR, ~/tensorflow_datasets and
-    the bundled samples are searched in this order."""
+    """Folder of TFDS-prepared data sets. By default they are looked up in this order:
+    TFDS_DATA_DIR, ~/tensorflow_datasets, the bundled samples."""
 
     runs_dir: Path = Path("runs")
-    """Where the runs' folders go."""
+    """Parent folder of the runs' folders."""
 
     saved_models_dir: Path = Path("saved_models")
-    """Where the SavedModels go."""
+    """Parent folder of the SavedModels."""
 
     out: Path = Path("results")
-    """Where tables, pictures and each run's JSON go."""
+    """Folder for tables, figures and one JSON file per run."""

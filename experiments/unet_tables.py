@@ -1,190 +1,197 @@
-"""UNets compared in words and tables, from what `compare_unets` found of each."""
+"""The UNets compared in tables, from the results that `compare_unets` writes.
+
+A variant is a (down, up, loss).
+"""
 
 import itertools
 
 import numpy as np
 
 from unet_tf.config import UNetConfig
-from unet_tf.evaluation import FIGURES
+from unet_tf.evaluation import METRICS
 
-# The four of the assignment; the others come with `grid`.
+# The four of the assignment; --grid adds the others.
 PAIRS = (
     ("maxpool", "transpose", "bce"),
     ("maxpool", "transpose", "dice"),
     ("strided", "transpose", "bce"),
     ("strided", "upsample", "dice"),
 )
-# What each part can be, the plainer first.
-CHANGES = (("maxpool", "strided"), ("transpose", "upsample"), ("bce", "dice"))
+# The choices of each option, the plainer first.
+CHOICES = (("maxpool", "strided"), ("transpose", "upsample"), ("bce", "dice"))
+GRID = tuple(itertools.product(*CHOICES))
 DEFAULT = (UNetConfig.down, UNetConfig.up, UNetConfig.loss)
-GRID = tuple(itertools.product(*CHANGES))
-RESAMPLES = 2000  # of the test photographs, for the uncertainty of a difference
-PICTURES = (
-    "Test photographs, their masks, and what the four networks of the assignment make "
-    "of them:",
+RESAMPLES = 2000  # for the confidence interval of a difference
+FIGURES = (
+    "Test images, their masks, and the predictions of the four networks of the "
+    "assignment:",
     "",
-    "![SegmentationData, masks and the four networks' predictions](unets.png)",
+    "![Images, masks and the predictions of the four networks](unets.png)",
     "",
-    "The pet's probability around bits of its outline, enlarged, to look for a "
-    "checkerboard in:",
+    "The predicted probability of the pet near its outline, enlarged, to look for "
+    "checkerboard patterns:",
     "",
-    "![The pet's probability, enlarged, of the four networks](unet_close_up.png)",
+    "![The probability of the pet, enlarged, of the four networks](unet_close_up.png)",
     "",
-    "Mean IoU over the epochs, a line for each seed:",
+    "Mean IoU over the epochs, one line per seed:",
     "",
-    "![Curves of training and validation of each network](unet_curves.png)",
+    "![Training and validation curves of each network](unet_curves.png)",
     "",
 )
 
 
-def name_of(parts, seed):
-    """The name of a run: seed 0 is the one that `train_unet.py` makes."""
-    return "_".join(("unet", *parts)) + (f"_seed{seed}" if seed else "")
+def name_of(variant, seed):
+    """The name of a run; that of seed 0 is train_unet.py's default."""
+    return "_".join(("unet", *variant)) + (f"_seed{seed}" if seed else "")
 
 
-def title_of(parts):
-    """What a network is called in tables: "max-pool, transpose, BCE"."""
+def title_of(variant):
+    """The title of a variant in tables: "max-pool, transpose, BCE"."""
     words = {"maxpool": "max-pool", "bce": "BCE", "dice": "Dice"}
-    return ", ".join(words.get(part, part) for part in parts)
+    return ", ".join(words.get(choice, choice) for choice in variant)
 
 
 def as_markdown(trained):
-    """The report: figures of each network, and what each part changes.
+    """The text of unets.md.
 
     Args:
-        trained: as `read_trained` gives it.
+        trained: as `read_trained` returns it.
     """
     first, *others = trained
     images = trained[first][0]["images"]
+    commands = {x["command"] for results in trained.values() for x in results}
     lines = [
         "# UNets compared",
         "",
-        f"The pets at 128 x 128: {images['train']} photographs for training, "
-        f"{images['validation']} for choosing the epoch, {images['test']} of the test "
-        "part, from which all figures come. Mean and standard deviation over the "
-        "seeds. Small pets are the smallest third; the calibration error is how far a "
-        "pixel's confidence is from being right; the checkerboard is how much "
-        "neighbours differ as the fields of a chessboard do; multiplications are those "
-        "of one picture's forward pass.",
+        f"The pets at 128 x 128: {images['train']} images for training, "
+        f"{images['validation']} for choosing the epoch, {images['test']} test images. "
+        "All metrics are on the test images: mean and standard deviation over the "
+        "seeds. Small pets are the smallest third. Calibration error: expected "
+        "calibration error of pixels. Checkerboard: strength of a checkerboard pattern "
+        "in the probabilities. MACs: multiply-accumulate operations of one image's "
+        "forward pass.",
         "",
-        *sorted({f"    {x['command']}" for seeds in trained.values() for x in seeds}),
+        *sorted(f"    {command}" for command in commands),
         "",
-        *_table(trained),
+        *_metrics_table(trained),
         "",
-        *_costs(trained),
+        *_costs_table(trained),
         "",
-        f"Mean IoU of a photograph by itself, where the tables pool the pixels of all, "
-        f"against {title_of(first)}; 95 % of resamples of the photographs, and of the "
-        "seeds where there are several, lie between the limits:",
+        "Difference in mean IoU, computed per image (the tables pool the pixels of all "
+        f"images), from {title_of(first)}, with its 95 % confidence interval from a "
+        "paired bootstrap over images, and over seeds where there are several:",
         "",
     ]
-    for parts in others:
-        pairs = _pairs(trained[first], trained[parts])
+    for variant in others:
+        pairs = _same_seed(trained[first], trained[variant])
         if not pairs:
             continue
-        mean, least, most = difference(*zip(*pairs, strict=True))
+        mean, low, high = difference(*zip(*pairs, strict=True))
         seeds = "one seed" if len(pairs) == 1 else f"{len(pairs)} seeds"
         lines.append(
-            f"- {title_of(parts)}: {mean:+.4f} ({least:+.4f} to {most:+.4f}), {seeds}"
+            f"- {title_of(variant)}: {mean:+.4f} ({low:+.4f} to {high:+.4f}), {seeds}"
         )
-    return "\n".join([*lines, "", *_effects(trained), *PICTURES])
+    return "\n".join([*lines, "", *_changes_table(trained), *FIGURES])
 
 
-def _pairs(one, other):
-    """What stands in two lists of dicts with the same seed."""
-    return [(x, y) for x in one for y in other if _seed(x) == _seed(y)]
+def difference(one, other):
+    """How much higher the second's mean IoU per image is, and a confidence interval.
+
+    Args:
+        one, other: lists of results of the same seeds.
+
+    Returns:
+        The mean, and the limits of the 95 % interval of a paired bootstrap over seeds
+        and images; of one seed, over images alone.
+    """
+    differences = np.array([x["mean_iou_per_image"] for x in other]) - np.array(
+        [x["mean_iou_per_image"] for x in one]
+    )
+    generator, (seeds, count) = np.random.default_rng(0), differences.shape
+    rows = generator.integers(0, seeds, (RESAMPLES, seeds, 1))
+    columns = generator.integers(0, count, (RESAMPLES, 1, count))
+    means = differences[rows, columns].mean((1, 2))
+    return float(differences.mean()), *map(float, np.quantile(means, (0.025, 0.975)))
 
 
-def _seed(one):
-    return one["config"]["seed"]
+def _same_seed(one, other):
+    """The pairs of two lists of results that have the same seed."""
+    return [
+        (x, y) for x in one for y in other if x["config"]["seed"] == y["config"]["seed"]
+    ]
 
 
-def _spread(values, sign=""):
-    spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):{sign}.4f}{spread}"
+def _mean_and_deviation(values, sign=""):
+    deviation = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{np.mean(values):{sign}.4f}{deviation}"
 
 
-def _table(trained):
-    yield f"| network | {' | '.join(FIGURES.values())} |"
-    yield "|---" * (len(FIGURES) + 1) + "|"
-    for parts, of_seeds in trained.items():
-        cells = (_spread([x["figures"][name] for x in of_seeds]) for name in FIGURES)
-        yield f"| {title_of(parts)} | {' | '.join(cells)} |"
+def _metrics_table(trained):
+    yield f"| network | {' | '.join(METRICS.values())} |"
+    yield "|---" * (len(METRICS) + 1) + "|"
+    for variant, results in trained.items():
+        cells = (
+            _mean_and_deviation([x["metrics"][name] for x in results])
+            for name in METRICS
+        )
+        yield f"| {title_of(variant)} | {' | '.join(cells)} |"
 
 
-def _costs(trained):
-    yield "| network | seeds | weights | multiplications | images/s | minutes |"
+def _costs_table(trained):
+    yield "| network | seeds | parameters | MACs | images/s | minutes |"
     yield "|---|---|---|---|---|---|"
-    for parts, of_seeds in trained.items():
-        one = of_seeds[0]
-        speed = np.mean([x["images_per_second"] for x in of_seeds])
-        minutes = np.mean([x["minutes"] for x in of_seeds])
+    for variant, results in trained.items():
+        one = results[0]
+        speed = np.mean([x["images_per_second"] for x in results])
+        minutes = np.mean([x["minutes"] for x in results])
         yield (
-            f"| {title_of(parts)} | {len(of_seeds)} | {one['parameters']:,} | "
+            f"| {title_of(variant)} | {len(results)} | {one['parameters']:,} | "
             f"{one['macs'] / 1e9:.2f} G | {speed:.1f} | {minutes:.1f} |"
         )
 
 
-def _effects(trained):
-    """What a change of one part alone makes, wherever both networks were trained."""
+def _changes_table(trained):
+    """The effect of changing one option, over all variants that differ in it alone."""
     changes = {}
-    for place, (before, after) in enumerate(CHANGES):
+    for place, (before, after) in enumerate(CHOICES):
         pairs = [
             pair
-            for parts in trained
-            if parts[place] == before
-            for pair in _pairs(
-                trained[parts],
-                trained.get((*parts[:place], after, *parts[place + 1 :]), ()),
+            for variant in trained
+            if variant[place] == before
+            for pair in _same_seed(
+                trained[variant],
+                trained.get((*variant[:place], after, *variant[place + 1 :]), ()),
             )
         ]
         if pairs:
             title = f"{title_of((after,))} for {title_of((before,))}"
             changes[f"{title}, {len(pairs)} pairs"] = {
-                name: [y["figures"][name] - x["figures"][name] for x, y in pairs]
-                for name in FIGURES
+                name: [y["metrics"][name] - x["metrics"][name] for x, y in pairs]
+                for name in METRICS
             }
     if changes:
-        yield "What one part alone changes, mean and standard deviation over the pairs:"
+        yield "Effect of changing one option, mean and standard deviation over pairs:"
         yield ""
-        yield f"| change | {' | '.join(FIGURES.values())} |"
-        yield "|---" * (len(FIGURES) + 1) + "|"
-        for title, of_figures in changes.items():
-            cells = " | ".join(_spread(change, "+") for change in of_figures.values())
-            yield f"| {title} | {cells} |"
+        yield f"| change | {' | '.join(METRICS.values())} |"
+        yield "|---" * (len(METRICS) + 1) + "|"
+        for title, metrics in changes.items():
+            cells = (_mean_and_deviation(change, "+") for change in metrics.values())
+            yield f"| {title} | {' | '.join(cells)} |"
         yield ""
         several = {x: y for x, y in changes.items() if len(y["accuracy"]) > 1}
-        yield from (f"- {title}: {_told(x)}." for title, x in several.items())
+        yield from (f"- {title}: {_in_words(x)}." for title, x in several.items())
         yield ""
 
 
-def _told(changes):
-    """In words, what goes the same way in every pair, of figure to its changes."""
-    ways = {
+def _in_words(changes):
+    """The metrics that rise or fall in every pair."""
+    directions = {
         "raises": [name for name, x in changes.items() if min(x) > 0],
         "lowers": [name for name, x in changes.items() if max(x) < 0],
     }
-    told = [
-        f"{way} {', '.join(FIGURES[name] for name in names)} in each"
-        for way, names in ways.items()
+    sentences = [
+        f"{verb} {', '.join(METRICS[name] for name in names)} in every pair"
+        for verb, names in directions.items()
         if names
     ]
-    return "; ".join(told) or "no figure goes the same way in all"
-
-
-def difference(one, other):
-    """How much better the second is, in mean IoU of a photograph, and how sure that is.
-
-    Args:
-        one, other: lists of what `compare` wrote, of the same seeds.
-
-    Returns:
-        The mean, and the limits within which 95 % of resamples of seeds and photographs
-        lie (paired bootstrap); of one seed, of photographs alone.
-    """
-    apart = np.array([b["ious"] for b in other]) - np.array([a["ious"] for a in one])
-    lot, (seeds, count) = np.random.default_rng(0), apart.shape
-    some_seeds = lot.integers(0, seeds, (RESAMPLES, seeds, 1))
-    photographs = lot.integers(0, count, (RESAMPLES, 1, count))
-    means = apart[some_seeds, photographs].mean((1, 2))
-    return float(apart.mean()), *map(float, np.quantile(means, (0.025, 0.975)))
+    return "; ".join(sentences) or "no metric changes in the same direction everywhere"
