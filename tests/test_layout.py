@@ -1,21 +1,41 @@
-"""Which module may import which: the way through the house has no circles."""
+"""Which module may import which: imports point downwards only."""
 
 import ast
 import importlib
+import subprocess
 import sys
+import zipfile
 
 import pytest
 from tiny import ROOT
 
-KERAS_ALONE = {
-    "unet_tf": ("blocks", "layers", "losses", "masks", "metrics", "model"),
-    "cvae_tf": ("layers", "networks", "likelihoods"),
-}
+# Each may import those of the lines below it, and what stands in its own line.
+LEVELS = (
+    ("scripts", "experiments", "benchmarks"),
+    ("serve_tf",),
+    ("unet_tf", "cvae_tf"),
+    ("train_tf",),
+)
+# Within train_tf; "" stands for the files at its top.
+ROOMS = (("search",), ("run",), ("distributed", "data"), ("",))
+PACKAGES = ("unet_tf", "cvae_tf", "train_tf", "serve_tf")
+KERAS_ALONE = (
+    *("unet_tf.blocks", "unet_tf.layers", "unet_tf.losses", "unet_tf.masks"),
+    *("unet_tf.metrics", "unet_tf.model"),
+    *("cvae_tf.layers", "cvae_tf.networks", "cvae_tf.likelihoods"),
+    *("cvae_tf.ladder.networks",),
+)
 FILES = sorted(
     path.relative_to(ROOT)
-    for folder in ("train_tf", "unet_tf", "cvae_tf", "serve_tf", "scripts")
-    for path in (ROOT / folder).glob("*.py")
+    for level in LEVELS
+    for folder in level
+    for path in (ROOT / folder).rglob("*.py")
 )
+MODULES = {
+    ".".join(file.with_suffix("").parts): file
+    for file in FILES
+    if file.parts[0] in PACKAGES
+}
 
 
 def imported_by(file):
@@ -25,56 +45,101 @@ def imported_by(file):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file} imports relatively"
-            yield node.module
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else node.module
 
 
 def packages_imported_by(file):
     return {module.split(".")[0] for module in imported_by(file)}
 
 
+def level_of(name, levels):
+    return next((n for n, level in enumerate(levels) if name in level), None)
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_packages_import_only_downwards(file):
-    above = {
-        "scripts": set(),
-        "serve_tf": set(),
-        "unet_tf": {"serve_tf", "cvae_tf"},
-        "cvae_tf": {"serve_tf", "unet_tf"},
-        "train_tf": {"serve_tf", "unet_tf", "cvae_tf"},
-    }
-    refused = {"scripts", "tests", "benchmarks"} | above[file.parts[0]]
-    assert not packages_imported_by(file) & refused
+    level = level_of(file.parts[0], LEVELS)
+    for package in packages_imported_by(file) - {file.parts[0]}:
+        imported = level_of(package, LEVELS)
+        assert imported is None or imported > level, package
+    assert "tests" not in packages_imported_by(file)
 
 
 @pytest.mark.parametrize(
-    ("package", "name"), [(x, name) for x in KERAS_ALONE for name in KERAS_ALONE[x]]
+    "file", [file for file in FILES if file.parts[0] == "train_tf"], ids=str
 )
-def test_networks_and_losses_import_keras_alone(package, name):
-    imported = set(imported_by(f"{package}/{name}.py"))
-    imported -= {"train_tf.layers"}  # Keras's, but faster
+def test_rooms_of_train_tf_import_only_downwards(file):
+    def room_of(parts):
+        return parts[1] if len(parts) > 2 or parts[-1] in sum(ROOMS, ()) else ""
+
+    room = file.parts[1] if len(file.parts) > 2 else ""
+    for module in imported_by(file):
+        parts = module.split(".")
+        if parts[0] == "train_tf" and len(parts) > 1:
+            imported = room_of(parts)
+            below = level_of(imported, ROOMS) > level_of(room, ROOMS)
+            assert below or imported == room or {imported, room} == {
+                "data",
+                "distributed",
+            }, module
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    imports = {
+        name: {x for x in imported_by(file) if x in MODULES}
+        for name, file in MODULES.items()
+        if file.name != "__init__.py"
+    }
+    done = set()
+
+    def visit(name, path):
+        assert name not in path, " -> ".join([*path, name])
+        if name not in done:
+            for other in imports.get(name, ()):
+                visit(other, [*path, name])
+            done.add(name)
+
+    for name in imports:
+        visit(name, [])
+
+
+@pytest.mark.parametrize("name", KERAS_ALONE)
+def test_networks_and_losses_import_keras_alone(name):
+    # FusedBatchNormalization is Keras's layer, computed faster.
+    imported = set(imported_by(MODULES[name])) - {"train_tf.layers"}
     libraries = {module.split(".")[0] for module in imported} - sys.stdlib_module_names
+    package = name.split(".")[0]
     assert libraries <= {"keras", package}
-    own = {module.split(".")[1] for module in imported if package in module}
-    assert own <= set(KERAS_ALONE[package])
+    assert {x for x in imported if x.startswith(package)} <= set(KERAS_ALONE)
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f.stem == "config"], ids=str)
 def test_config_imports_nothing_slow(file):
     slow = {"keras", "tensorflow", "numpy", "matplotlib", "PIL", "tensorflow_datasets"}
     assert not packages_imported_by(file) & slow
-    own = {name for name in imported_by(file) if name.startswith("train_tf")}
-    assert own <= {"train_tf.config", "train_tf.errors"}
+    inside = {name for name in imported_by(file) if name.startswith("train_tf")}
+    light = {"train_tf.config", "train_tf.errors", "train_tf.data.datasets"}
+    assert inside <= light
 
 
 @pytest.mark.parametrize("package", ["unet_tf", "cvae_tf"])
-def test_public_name_is_no_module_s(package):
+def test_public_name_is_not_a_module(package):
     """Python would give the module instead, once it is imported."""
-    modules = {file.stem for file in FILES if file.parts[0] == package}
+    modules = {file.stem for file in FILES if file.parts[:-1] == (package,)}
     assert not modules & set(importlib.import_module(package).__all__)
+
+
+@pytest.mark.parametrize("package", ["unet_tf", "cvae_tf"])
+def test_import_of_a_package_is_free_of_keras(package):
+    code = f"import sys, {package}; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_models_from_strangers_run_no_code(file):
-    """No way of loading that runs what a file says, but between own processes."""
+    """Nothing is loaded in a way that runs code, except between own processes."""
     code = (ROOT / file).read_text()
     refused = {"safe_mode", "enable_unsafe_deserialization", "Lambda(", "allow_pickle"}
     assert not [word for word in refused if word in code]
@@ -82,3 +147,27 @@ def test_models_from_strangers_run_no_code(file):
     unsafe = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}
     if str(file) not in own_pipe:
         assert not packages_imported_by(file) & unsafe
+
+
+@pytest.mark.slow
+def test_wheel_has_every_module_and_all_can_be_imported(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheels, site = tmp_path / "wheels", tmp_path / "site"
+    build = [*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT]
+    subprocess.run(build, check=True)
+    (wheel,) = wheels.glob("*.whl")
+    names = {
+        name.removesuffix(".py").replace("/", ".")
+        for name in zipfile.ZipFile(wheel).namelist()
+        if name.endswith(".py")
+    }
+    assert names == set(MODULES)
+    install = [*pip, "install", "--no-deps", "--target", site, wheel]
+    subprocess.run(install, check=True)
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import importlib\n"
+        f"for name in {sorted(names)!r}:\n"
+        "    module = importlib.import_module(name.removesuffix('.__init__'))\n"
+        f"    assert module.__file__.startswith({str(site)!r}), module.__file__\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=True)

@@ -98,7 +98,7 @@ def write_small_sets(folder, counts=(400, 100)):
 
 @dataclasses.dataclass(frozen=True)
 class BareConfig:
-    """What a `train_tf.run.loop.Run` asks of a config."""
+    """What a `train_tf.run.loop.Run` uses of a config."""
 
     run_folder: Path
     epochs: int = 3
@@ -106,6 +106,9 @@ class BareConfig:
     precision: str = "auto"
     seed: int = 0
     resume: bool = False
+
+    def resolve(self):
+        return self
 
 
 @contextlib.contextmanager

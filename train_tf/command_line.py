@@ -42,17 +42,10 @@ def run(config_class, function, tensorflow=True):
         if tensorflow:
             start_tensorflow()
         return function(config) or 0
-    except (InputError, WorkerLost) as error:
-        message = f"error: {error}"
-        status = TRY_AGAIN if isinstance(error, WorkerLost) else 2
-    except OSError as error:  # a full disk, a folder that cannot be written
-        message, status = f"error: {error} ({DEBUG} shows where)", 2
-    except KeyboardInterrupt:
-        message, status = "\nstopped by Ctrl-C", 130
-    except Terminated:
-        message, status = "\nstopped by SIGTERM", 143
-    if debug:
-        raise
+    except (InputError, WorkerLost, OSError, KeyboardInterrupt, Terminated) as error:
+        if debug:
+            raise
+        message, status = _message_and_status(error)
     print(message, file=sys.stderr)
     return status
 
@@ -104,6 +97,16 @@ def silent():
     """Discard what is printed to stdout."""
     with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull):
         yield
+
+
+def _message_and_status(error):
+    if isinstance(error, KeyboardInterrupt):
+        return "\nstopped by Ctrl-C", 130
+    if isinstance(error, Terminated):
+        return "\nstopped by SIGTERM", 143
+    if isinstance(error, OSError):  # a full disk, a folder that cannot be written
+        return f"error: {error} ({DEBUG} shows where)", 2
+    return f"error: {error}", TRY_AGAIN if isinstance(error, WorkerLost) else 2
 
 
 def _parse(config_class, arguments):

@@ -54,30 +54,30 @@ def export(folder, signatures, description):
     Raises:
         InputError: if the reloaded SavedModel gives other outputs than the model.
     """
-    place = Path(folder) / str(next_version(folder))
+    target = Path(folder) / str(next_version(folder))
     # It tracks the variables that the functions use; tracking their model as well
     # would write each twice.
     archive = keras.export.ExportArchive()
     for name, signature in signatures.items():
         archive.add_endpoint(name, _guarded(signature), list(signature.specs.values()))
-    with atomic_write(place) as beside:
-        archive.write_out(str(beside), verbose=False)
-        extra = beside / "assets.extra"
+    with atomic_write(target) as partial:
+        archive.write_out(str(partial), verbose=False)
+        extra = partial / "assets.extra"
         write_json(extra / "model.json", description)
         with tf.io.TFRecordWriter(str(extra / WARM_UP)) as writer:
             for name, signature in signatures.items():
-                writer.write(_request(place.parent.name, name, signature))
-        loaded = tf.saved_model.load(str(beside))
+                writer.write(_request(target.parent.name, name, signature))
+        loaded = tf.saved_model.load(str(partial))
         difference = max(
             _difference(loaded.signatures[name], signature)
             for name, signature in signatures.items()
         )
         if difference >= TOLERANCE:
             raise InputError(
-                f"Expected the SavedModel for {place} to give the model's outputs. They "
+                f"Expected the SavedModel {target} to give the model's outputs. They "
                 f"differ by {difference:.2g}; it was not saved."
             )
-    return place, difference
+    return target, difference
 
 
 def load(model, kind=None):
@@ -101,8 +101,10 @@ def load(model, kind=None):
             raise ValueError(f"it is a {about['kind']}")
         return tf.saved_model.load(str(folder)), about
     except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
-        wanted = f"{kind}'s SavedModel" if kind else "SavedModel of this project"
-        raise InputError(f"Expected a {wanted} in {folder}; {error}") from error
+        wanted = (
+            f"the SavedModel of a {kind}" if kind else "a SavedModel of this project"
+        )
+        raise InputError(f"Expected {wanted} in {folder}; {error}") from error
 
 
 def read_description(folder):

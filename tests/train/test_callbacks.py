@@ -27,7 +27,7 @@ def resumed_folder(extended):
 def test_scalars_rise_by_one_an_epoch_also_across_a_resumption(part, resumed_folder):
     found, _ = events(resumed_folder / part)
     for name in ("loss", "accuracy", "mean_iou", "iou_pet", "iou_outline"):
-        assert [step for step, _ in found[f"figures/{name}"]] == [1, 2, 3], name
+        assert [step for step, _ in found[f"metrics/{name}"]] == [1, 2, 3], name
 
 
 def test_learning_rate_is_there(resumed_folder):
@@ -38,7 +38,7 @@ def test_learning_rate_is_there(resumed_folder):
 
 def test_pictures_of_the_same_photographs_follow_each_epoch(resumed_folder):
     found, _ = events(resumed_folder / "validation")
-    pictures = found["pictures/photograph, truth, prediction"]
+    pictures = found["images/photograph, truth, prediction"]
     assert [step for step, _ in pictures] == [1, 2, 3]
     shown = []
     for _, picture in pictures:
@@ -67,9 +67,9 @@ def test_vae_s_pictures_and_spreads_follow_each_epoch(trained_cvae):
     config = trained_cvae[0]
     found, _ = events(config.run_folder / "tensorboard/validation")
     for title in (
-        "pictures/images, reconstructions",
-        "pictures/images, and under each label",
-        "pictures/samples of each class",
+        "images/images, reconstructions",
+        "images/images, and under each label",
+        "images/samples of each class",
         "histograms/rate of latents, level 1",
         "histograms/rate of latents, level 3",
     ):

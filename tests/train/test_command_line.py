@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import tyro
 
 from train_tf import command_line
 from train_tf.errors import InputError
@@ -45,6 +46,28 @@ def test_error_to_mend_is_a_sentence(monkeypatch, capsys):
 def test_other_errors_keep_their_traceback(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         run(monkeypatch, lambda _: 1 / 0)
+
+
+def test_debug_shows_the_traceback_of_a_reported_error(monkeypatch, capsys):
+    def fail(_):
+        raise OSError("a bug of our own")
+
+    assert run(monkeypatch, fail) == 2
+    assert "a bug of our own (--debug shows where)" in capsys.readouterr().err
+    with pytest.raises(OSError, match="a bug of our own"):
+        run(monkeypatch, fail, "--debug")
+
+
+def test_debug_of_a_command_that_is_launched_is_left_to_it(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Launch:
+        command: tyro.conf.Positional[tuple[str, ...]]
+
+    arguments = ["launch", "--", "train", "--debug"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    configs = []
+    assert command_line.run(Launch, configs.append) == 0
+    assert configs[0].command == ("train", "--debug")
 
 
 def test_interrupt_ends_with_its_own_status(monkeypatch, capsys):
@@ -101,7 +124,7 @@ def test_options_come_from_a_file_and_the_command_line_stands_above(monkeypatch)
         ('{"colour": "blue"}', "blue"),
         ('{"size": "large"}', "large"),
         ("[1, 2]", "JSON object"),
-        ("{", "no JSON"),
+        ("{", "Expected JSON"),
     ],
 )
 def test_options_of_a_file_that_are_not_in_order_are_named(

@@ -54,7 +54,7 @@ def test_training_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
     devices.check_memory([model], batch_size=2)
     free = psutil.virtual_memory()._replace(available=2**20)
     monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
-    with pytest.raises(InputError, match="Make the pictures, the batch or the network"):
+    with pytest.raises(InputError, match="smaller images, a smaller batch"):
         devices.check_memory([model], batch_size=2)
 
 

@@ -10,7 +10,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
 from train_tf.export import (
-    DESCRIBED,
+    DESCRIPTION,
     WARM_UP,
     Signature,
     export,
@@ -65,7 +65,7 @@ def test_saved_model_has_documented_names_and_any_batch(tmp_path):
 
 @pytest.mark.parametrize("wrong", [0.1, float("nan")])
 def test_saved_model_that_answers_otherwise_is_not_kept(wrong, tmp_path):
-    with pytest.raises(InputError, match="differs from the model"):
+    with pytest.raises(InputError, match="to give the model's outputs"):
         export(tmp_path / "name", doubling(wrong), {})
     assert not list((tmp_path / "name").iterdir())
 
@@ -80,17 +80,17 @@ def test_difference_is_infinite_where_there_is_none_to_tell():
         )
 
 
-@pytest.mark.parametrize("kind", DESCRIBED)
+@pytest.mark.parametrize("kind", DESCRIPTION)
 def test_description_that_lacks_something_is_named(kind, tmp_path):
-    for lacking in DESCRIBED[kind]:
-        about = {"kind": kind, **dict.fromkeys(DESCRIBED[kind] - {lacking}, 1)}
+    for lacking in DESCRIPTION[kind]:
+        about = {"kind": kind, **dict.fromkeys(DESCRIPTION[kind] - {lacking}, 1)}
         place, _ = export(tmp_path / "name", doubling(), about)
         with pytest.raises(InputError, match=f"{place}; model.json lacks {lacking}$"):
             load(place)
 
 
 def test_half_a_saved_model_is_named(tmp_path):
-    about = {"kind": "UNet", **dict.fromkeys(DESCRIBED["UNet"], 1)}
+    about = {"kind": "UNet", **dict.fromkeys(DESCRIPTION["UNet"], 1)}
     place, _ = export(tmp_path / "name", doubling(), about)
     (file,) = (place / "variables").glob("variables.data*")
     file.write_bytes(file.read_bytes()[:-1])

@@ -116,10 +116,10 @@ def test_run_cannot_be_resumed_as_another(tmp_path):
 
 def test_what_of_the_data_is_another_is_named(tmp_path):
     run = Task(tmp_path).run
-    run.keep("split.json", {"train": ["a", "b"], "test": ["c"]})
-    run.keep("split.json", {"train": ["a", "b"], "test": ["c"]})
-    with pytest.raises(InputError, match="its test were those in .*split.json"):
-        run.keep("split.json", {"train": ["a", "b"], "test": ["d"]})
+    run.write_or_verify("split.json", {"train": ["a", "b"], "test": ["c"]})
+    run.write_or_verify("split.json", {"train": ["a", "b"], "test": ["c"]})
+    with pytest.raises(InputError, match="its test differ from those in .*split.json"):
+        run.write_or_verify("split.json", {"train": ["a", "b"], "test": ["d"]})
 
 
 def test_last_two_and_best_epoch_are_kept_and_told_apart(tmp_path):
@@ -239,7 +239,7 @@ def test_run_whose_checkpoints_are_all_damaged_is_not_begun_anew_by_itself(tmp_p
     task = Task(tmp_path, epochs=2).train()
     for file in task.checkpoints.glob("*/model.weights.h5"):
         damage(file)
-    with pytest.raises(InputError, match="No checkpoint in .* is whole"):
+    with pytest.raises(InputError, match="Expected an intact checkpoint in"):
         Task(tmp_path, epochs=3, resume=True)
 
 
@@ -264,7 +264,7 @@ def test_run_that_is_going_on_is_left_alone(tmp_path):
     )
     try:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match="going on in another process"):
+        with pytest.raises(InputError, match="in use by another process"):
             Task(tmp_path, resume=True)
         assert list((tmp_path / "run").iterdir()) == [tmp_path / "run/.lock"]
     finally:
@@ -276,9 +276,9 @@ def test_run_that_is_going_on_is_left_alone(tmp_path):
 def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     run = Task(tmp_path).train().run
     for place in (run.folder, run.folder / "checkpoints"):
-        (place / ".writing-1-epoch-0009").mkdir()
+        (place / ".partial-1-epoch-0009").mkdir()
     Task(tmp_path, resume=True)
-    assert not list(run.folder.rglob(".writing-*"))
+    assert not list(run.folder.rglob(".partial-*"))
 
 
 @pytest.mark.slow
@@ -345,7 +345,7 @@ def test_no_epoch_with_a_number_is_said(tmp_path):
     task = Task(tmp_path, epochs=1)
     with task.run:
         task.run.save(task.model, {"loss": 1.0, "val_loss": math.nan}, (1.0, 2.0))
-        with pytest.raises(InputError, match="val_loss is no number in any"):
+        with pytest.raises(InputError, match="val_loss is not a number in any"):
             task.run.load_best(task.model)
 
 
@@ -391,7 +391,7 @@ def test_epoch_that_was_not_written_does_not_count(tmp_path, monkeypatch, capsys
     with pytest.raises(KeyboardInterrupt):
         task.train()
     assert task.run.history == task.run.seconds == [] and not task.run.best_epoch
-    assert "Stopped; 0 of 3 epochs are kept." in capsys.readouterr().err
+    assert "Stopped; 0 of 3 epochs are saved." in capsys.readouterr().err
 
 
 def test_report_whose_saved_model_is_gone_is_made_again(tmp_path):

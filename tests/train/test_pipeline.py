@@ -97,7 +97,7 @@ def test_replicas_share_each_batch_and_its_draws(here):
 
     def prepare(rows, draws):
         drawn = keras.random.uniform((draws.batch_size,), seed=draws)
-        return rows, draws.own(drawn)
+        return rows, draws.rows(drawn)
 
     def batches(replicas):
         return list(

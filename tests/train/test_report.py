@@ -4,7 +4,6 @@ import re
 import subprocess
 from importlib.metadata import version
 
-import numpy as np
 from PIL import Image
 from tiny import BareConfig
 
@@ -12,9 +11,7 @@ from train_tf.run import report
 from train_tf.run.report import (
     PROJECT,
     draw_curves,
-    draw_trials,
     provenance,
-    share_explained,
 )
 
 
@@ -27,50 +24,6 @@ def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
         with Image.open(tmp_path / f"{count}.png") as picture:
             assert picture.width > 300
             assert len(picture.convert("RGB").getcolors(10**6)) > 10
-
-
-def test_trials_are_drawn_over_words_truths_and_ranges(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(report, "save_figure", lambda x, path: drawn.append(x))
-    rows = [
-        {"augment": n < 5, "rate": 0.01 * n, "mean_iou": 0.5 - 0.01 * n, "epochs": e}
-        for n, e in enumerate((9, 9, 3, 9, 9, 9, 9, 9), start=1)
-    ]
-    draw_trials("x.png", rows, ["augment", "rate"], "mean_iou", given=rows[3])
-    words, range_ = drawn[0].axes
-    assert words.get_title().startswith("augment\n") and range_.get_xscale() == "log"
-    assert [text.get_text() for text in words.get_xticklabels()] == ["False", "True"]
-    short, whole, best, given = range_.lines
-    assert len(short.get_xdata()) == 1 and short.get_ydata() == [0.5 - 0.03]
-    assert len(whole.get_xdata()) == 7 and whole.get_label() == "9 epochs"
-    assert (best.get_xdata(), given.get_xdata()) == ([0.01], [0.04])
-    assert words.lines[3].get_xdata() == [1]  # True stands right of False
-
-
-def test_single_trial_is_drawn(tmp_path):
-    row = {"loss": "dice", "mean_iou": 0.5, "epochs": 2}
-    draw_trials(tmp_path / "x.png", [row], ["loss"], "mean_iou")
-    with Image.open(tmp_path / "x.png") as picture:
-        assert len(picture.convert("RGB").getcolors(10**6)) > 10
-
-
-def test_share_of_the_differences_that_groups_explain():
-    groups = np.array([0, 0, 1, 1])
-    assert share_explained(groups, np.array([1.0, 1.0, 3.0, 3.0])) == 1
-    assert share_explained(groups, np.array([1.0, 3.0, 1.0, 3.0])) == 0
-    # Within the groups 4 of squares for 2 degrees of freedom, in all 8 for 3.
-    assert share_explained(groups, np.array([0.0, 2.0, 2.0, 4.0])) == 0.25
-    assert share_explained(groups, np.array([2.0, 2.0, 2.0, 2.0])) == 0
-
-
-def test_share_is_not_told_of_groups_of_one():
-    assert np.isnan(share_explained(np.arange(4), np.array([1.0, 5.0, 2.0, 4.0])))
-
-
-def test_chance_explains_nothing():
-    lot = np.random.default_rng(0)
-    shares = [share_explained(np.arange(8) % 4, lot.random(8)) for _ in range(300)]
-    assert np.mean(shares) < 0.25  # plain eta squared: 0.43
 
 
 def test_provenance_names_no_folder_of_this_machine(monkeypatch):

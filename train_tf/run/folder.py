@@ -77,7 +77,7 @@ def write_or_verify(file, content, what="run"):
         names = [x for x in content if saved.get(x) != content[x]]
         raise InputError(
             f"The {what} was started with other data: its {', '.join(names)} differ "
-            f"from {file}. Restore the data, or choose another --name."
+            f"from those in {file}. Restore the data, or choose another --name."
         )
     write_json(file, content)
 

@@ -1,11 +1,12 @@
-"""The chief of a search as a service for its workers, which knows who is still there.
+"""The chief of a search: it hands out trials, and notices when a worker is lost.
 
-keras-tuner's service does the work; its own loop would wait for a lost worker for ever.
+keras-tuner's own service does the work, but it waits for a lost worker forever.
 """
 
-import concurrent.futures
 import contextlib
 import os
+import re
+import socket
 import tempfile
 import threading
 import time
@@ -13,97 +14,117 @@ import time
 import grpc
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
 from train_tf.errors import InputError, WorkerLost
 
+VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 HEARTBEAT_SECONDS = 10
 
 
-def serve(oracle, patience):
-    """Hand out an oracle's trials until all workers that came know that it is over.
+def role():
+    """The role that keras-tuner's variables give this process.
+
+    Returns:
+        "alone" without the variables, "chief", or "worker".
+
+    Raises:
+        InputError: if some variables are missing or the port is invalid.
+    """
+    values = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    if not values:
+        return "alone"
+    tuner_id, _, port = (values.get(name, "") for name in VARIABLES)
+    valid_port = re.fullmatch(r"\d{1,5}", port) and int(port) < 65_536
+    if len(values) < len(VARIABLES) or not valid_port:
+        raise InputError(
+            f"Expected {', '.join(VARIABLES)} in the environment: chief or a unique "
+            f"worker name, the chief's address, and its port. Received: {values}"
+        )
+    return "chief" if tuner_id == "chief" else "worker"
+
+
+def serve(oracle, timeout):
+    """Serve trials until every worker has been told that the search is over.
 
     Args:
         oracle: a `keras_tuner.Oracle`.
-        patience: seconds without a word after which a worker is lost.
+        timeout: seconds without a request after which a worker counts as lost.
 
     Raises:
-        InputError: if the address in the environment cannot be listened at.
-        WorkerLost: if a worker is, or none came.
+        InputError: if the chief's address is not a free one of this machine.
+        WorkerLost: if a worker is lost, or none came.
     """
-    address = "{KERASTUNER_ORACLE_IP}:{KERASTUNER_ORACLE_PORT}".format(**os.environ)
-    heard = _heard_of(oracle)
-    server = grpc.server(
-        concurrent.futures.ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)]
-    )
-    protos.get_service_grpc().add_OracleServicer_to_server(
-        OracleServicer(oracle), server
-    )
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise InputError(
-            f"Expected an address of this machine with a free port. Received: {address}"
-        ) from error
+    _check_address()
+    last_request = _record_requests(oracle)
     with tempfile.TemporaryDirectory() as folder:
-        BaseTuner(oracle, directory=folder)  # where the oracle keeps its own files
+        tuner = BaseTuner(oracle, directory=folder)
+        server = threading.Thread(target=tuner.search, daemon=True)
         server.start()
-        _wait_until_all_left(heard, patience, server)
-
-
-def _wait_until_all_left(heard, patience, server):
-    try:
-        while heard:
+        while last_request:
             time.sleep(0.5)
-            now = time.monotonic()
-            lost = [who for who, last in heard.copy().items() if now > last + patience]
+            oldest = time.monotonic() - timeout
+            lost = [x for x, last in last_request.copy().items() if last < oldest]
             if lost:
                 raise WorkerLost(
-                    f"The search has not heard of {', '.join(lost)} for "
-                    f"{patience} seconds. Start all again with --resume."
+                    f"No request from {', '.join(lost)} for {timeout} seconds. Start "
+                    "all processes again with --resume."
                 )
-    finally:
-        server.stop(grace=1).wait()
+        server.join(1)  # for the last response to be sent
 
 
 @contextlib.contextmanager
 def heartbeat(oracle, trial):
-    """Within it, the chief hears that the worker with this trial is there."""
-    ended = threading.Event()
+    """Inside this context, tell the chief regularly that this worker is alive."""
+    stop = threading.Event()
 
     def beat():
-        while not ended.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(grpc.RpcError):  # said by the worker itself
+        while not stop.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(grpc.RpcError):  # the worker's own requests report
                 oracle.get_trial(trial.trial_id)
 
     threading.Thread(target=beat, daemon=True).start()
     try:
         yield
     finally:
-        ended.set()
+        stop.set()
 
 
-def _heard_of(oracle):
-    """When the oracle last heard of each worker that is not yet told to stop.
+def _check_address():
+    """Refuse a port that is in use, which gRPC would share with another chief."""
+    host, port = (os.environ[name] for name in VARIABLES[1:])
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        raise InputError(
+            "Expected an address of this machine with a free port. "
+            f"Received: {host}:{port}"
+        ) from error
 
-    A dict that goes on changing; at first "any worker" is waited for.
+
+def _record_requests(oracle):
+    """Record when each worker last sent a request.
+
+    Returns:
+        A dict that changes with each request: worker to `time.monotonic()`. "any
+        worker" stands in it until one comes; a worker that is told to stop is removed.
     """
-    heard = {"any worker": time.monotonic()}
+    last_request = {"any worker": time.monotonic()}
+    create, get = oracle.create_trial, oracle.get_trial
 
-    def create_trial(tuner, of_oracle=oracle.create_trial):
-        heard[tuner] = time.monotonic()
-        heard.pop("any worker", None)
-        trial = of_oracle(tuner)
+    def create_trial(worker):
+        last_request[worker] = time.monotonic()
+        last_request.pop("any worker", None)
+        trial = create(worker)
         if trial.status == TrialStatus.STOPPED:
-            del heard[tuner]
+            del last_request[worker]
         return trial
 
-    def get_trial(number, of_oracle=oracle.get_trial):
-        for tuner, trial in oracle.ongoing_trials.copy().items():
-            if trial.trial_id == number:
-                heard[tuner] = time.monotonic()
-        return of_oracle(number)
+    def get_trial(trial_id):
+        for worker, trial in oracle.ongoing_trials.items():
+            if trial.trial_id == trial_id:
+                last_request[worker] = time.monotonic()
+        return get(trial_id)
 
     oracle.create_trial, oracle.get_trial = create_trial, get_trial
-    return heard
+    return last_request
