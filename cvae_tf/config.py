@@ -1,28 +1,31 @@
-"""Every option of a VAE training, once: default, meaning and allowed values."""
+"""Every option of a VAE training: default, meaning and allowed values."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from train_tf.config import Between, RunConfig, SearchOptions
+from train_tf.config import Between, RunConfig, SearchOptions, flag, names_in
+from train_tf.data.datasets import DATASETS, labelled_datasets
 from train_tf.errors import InputError
 
-SUITED = {
-    "mnist": {"latents": 12, "detail_latents": 4, "width": 32},
-    "cifar10": {"latents": 24, "detail_latents": 12, "width": 32},
-}
-OF_COMPACT = ("detail_latents", "width", "label_accuracy")
-EPOCHS = {"mnist": 8, "cifar10": 10}
-STEPS = {"compact": (100, 2e-3), "resnet18": (32, 1e-4)}  # batch, learning rate
-# What the seed's notebook shows at its end: nats of training batches, and epochs.
-SEED = {"mnist": (-961.7, 30), "cifar10": (-2668.7, 20)}
-LOSS_WEIGHTS = {"mnist": (1.0, 5.0, 5.0, 5.0), "cifar10": (1.0, 20.0, 100.0, 5.0)}
-# What a search may choose from.
+
+class Recipe(NamedTuple):
+    """How a network is trained unless the options say otherwise."""
+
+    batch_size: int = 100
+    learning_rate: float = 2e-3
+    latents: int = 64
+
+
+RECIPES = {"resnet18": Recipe(batch_size=32, learning_rate=1e-4, latents=256)}
+OF_COMPACT = ("detail_latents", "width", "label_weight")
+
+# The search space of tune_cvae.py.
 SPACE = {
     "latents": (6, 8, 12, 16, 24),
     "detail_latents": (2, 4, 8, 12),
     "width": (24, 32, 48),
     "beta": Between(0.3, 3.0),
-    "label_accuracy": Between(1.0, 300.0),
+    "label_weight": Between(1.0, 300.0),
     "learning_rate": Between(5e-4, 5e-3),
 }
 Tuned = Literal[*SPACE]
@@ -30,130 +33,140 @@ Tuned = Literal[*SPACE]
 
 @dataclasses.dataclass(frozen=True)
 class CVAEOptions:
-    """What is a conditional VAE's own: its images, its networks, its likelihood."""
+    """Options of a conditional VAE: its images, its networks, its likelihood."""
 
-    dataset: Literal["mnist", "cifar10"] = "mnist"
-    """Which images."""
+    dataset: Literal[*labelled_datasets()] = "mnist"
+    """Data set."""
 
-    network: Literal["compact", "resnet18"] = "compact"
-    """A ladder of latents in under two million weights, or one level in 20 million."""
+    network: Literal[*names_in("cvae_tf.networks", "NETWORKS")] = "compact"
+    """compact: a ladder of latents that follows the label, under 2 million parameters;
+    plain: one level of latents, under 1 million; resnet18: one level, 20 million."""
 
-    likelihood: Literal["gaussian", "bernoulli", "discretized_logistic"] = "gaussian"
-    """How far an image is from what the decoder says: one scale for all pixels, a coin
-    for each pixel (of which bits/dim are no code length of 8-bit pixels), or a
-    probability of each of its 256 values."""
+    likelihood: Literal[*names_in("cvae_tf.likelihoods", "LIKELIHOODS")] = "gaussian"
+    """Likelihood of the pixels: Gaussian with one scale shared by all; Bernoulli, whose
+    bits/dim is not a code length for 8-bit pixels; or discretised logistic, a
+    probability of each of the 256 values."""
 
     decoder_label: bool = True
-    """Whether the decoder sees the label; without it, a wrong label cannot show."""
+    """Whether the decoder receives the label; without it, relabelling has no effect."""
 
     latents: int | None = None
-    """Numbers of style; left out, 12 for MNIST and 24 for CIFAR10 in --network compact,
-    256 in resnet18."""
+    """Number of latents, of --network compact the style latents; by default 12 for
+    MNIST and 24 for CIFAR10 with compact, 64 with plain, 256 with resnet18."""
 
     detail_latents: int | None = None
-    """Numbers of detail at each place of a map, of --network compact alone; left out, 4
-    for MNIST and 12 for CIFAR10."""
+    """Detail latents at each position of a map, of --network compact alone; by default
+    4 for MNIST and 12 for CIFAR10."""
 
     width: int | None = None
-    """Channels of --network compact at half the image's size; left out, 32."""
+    """Channels of --network compact at half the image's size; by default 32."""
 
     beta: float = 1.0
-    """Weight of the rate, the KL divergence of the latents, beside the distortion."""
+    """Weight of the rate (the KL divergence of the latents) beside the distortion."""
 
-    obedience: float | None = None
-    """Weight of the cross-entropy by which a auxiliary_classifier reads the label that was sent from
-    the picture, of --network compact alone; left out, 5 for MNIST and 100 for CIFAR10.
-    """
+    label_weight: float | None = None
+    """Weight of the label term, of --network compact alone: the cross-entropy of the
+    requested label, as the auxiliary classifier reads it from the relabelled image; by
+    default 5 for MNIST and 100 for CIFAR10."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CVAEConfig(RunConfig, CVAEOptions):
-    """Train a conditional VAE, which can be told another label than the image's."""
+    """Train a conditional VAE, which can redraw an image under another label."""
 
     epochs: int | None = None
-    """How often the training sees every image; left out, 8 for MNIST and 10 for
+    """Number of passes over the training images; by default 8 for MNIST and 10 for
     CIFAR10."""
 
     batch_size: int | None = None
-    """Images a step; left out, 100 for --network compact and 32 for resnet18."""
+    """Images per training step; by default 100, with resnet18 32."""
 
     learning_rate: float | None = None
-    """Adam's highest learning rate; left out, 0.002 for --network compact and 0.0001
-    for resnet18."""
+    """Peak learning rate of Adam; by default 0.002, with resnet18 0.0001."""
 
     def __post_init__(self):
-        batch_size, learning_rate = STEPS[self.network]
-        name = f"cvae_{self.dataset}_{self.network}_{self.likelihood}"
-        suited = {
-            "epochs": EPOCHS[self.dataset],
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "name": name if self.decoder_label else f"{name}_no_decoder_label",
-        }
-        for option, value in suited.items():
-            if getattr(self, option) is None:
-                object.__setattr__(self, option, value)
         self.check(
             latents=(1, 4096),
             detail_latents=(1, 64),
             width=(1, 1024),
             beta=(0, 1000),
-            obedience=(0, 1e6),
+            label_weight=(0, 1e6),
         )
         for option in OF_COMPACT if self.network != "compact" else ():
             if getattr(self, option) is not None:
-                name = option.replace("_", "-")
                 raise InputError(
-                    f"Expected --{name} only with --network compact. "
+                    f"Expected {flag(option)} only with --network compact. "
                     f"Received: --network {self.network}"
                 )
-        if not self.decoder_label and self.obedience is not None:
+        if not self.decoder_label and self.label_weight is not None:
             raise InputError(
-                "Expected --obedience only with a decoder that sees the label. "
-                f"Received: --obedience {self.obedience} --no-decoder-label"
+                "Expected --label-weight only with a decoder that receives the label. "
+                f"Received: --label-weight {self.label_weight} --no-decoder-label"
             )
 
     @property
-    def sizes(self):
-        """Latents of the network's levels, by the names of its arguments."""
-        suited = SUITED[self.dataset] if self.network == "compact" else {}
-        names = ("latents", "detail_latents", "width")
-        asked = {name: getattr(self, name) for name in names}
-        return suited | {name: n for name, n in asked.items() if n is not None}
+    def default_name(self):
+        name = f"cvae_{self.dataset}_{self.network}_{self.likelihood}"
+        return name if self.decoder_label else f"{name}_no_decoder_label"
 
     @property
-    def balance(self):
-        """As `cvae_tf.ladder.model.LossWeights`."""
-        if not self.decoder_label:
-            return (1.0, 0.0, 0.0, 0.0)
-        sketch, independence, obedience, recovery = LOSS_WEIGHTS[self.dataset]
-        if self.obedience is not None:
-            obedience = self.obedience
-        return (sketch, independence, obedience, recovery)
+    def defaults(self):
+        spec = DATASETS[self.dataset].cvae
+        values = RECIPES.get(self.network, Recipe())._asdict() | {"epochs": spec.epochs}
+        if self.network == "compact":
+            names = ("latents", "detail_latents", "width")
+            values |= {name: getattr(spec, name) for name in names}
+            if self.decoder_label:
+                values["label_weight"] = spec.loss_weights["label"]
+        return values
+
+    @property
+    def loss_weights(self):
+        """Name to weight, as `cvae_tf.LossWeights`."""
+        weights = DATASETS[self.dataset].cvae.loss_weights
+        if not self.decoder_label:  # no label can be asked of it
+            return {name: w if name == "coarse" else 0 for name, w in weights.items()}
+        if self.label_weight is not None:
+            weights = weights | {"label": self.label_weight}
+        return weights
+
+    @property
+    def model_options(self):
+        """Arguments of `cvae_tf.build_cvae`."""
+        resolved = self.resolve()
+        names = [field.name for field in dataclasses.fields(CVAEOptions)] + ["seed"]
+        options = {name: getattr(resolved, name) for name in names}
+        del options["dataset"], options["label_weight"]
+        return options | {"loss_weights": self.loss_weights}
 
 
 @dataclasses.dataclass(frozen=True)
 class TuneCVAEConfig(CVAEConfig, SearchOptions):
-    """Search for options of the compact conditional VAE that suit its images.
+    """Search for the best options of the compact conditional VAE.
 
-    The figure to minimise is the negative ELBO of the validation images, at beta 1, and
-    10 nats for each percent of them that is not redrawn as the label that was sent.
+    The search minimises `search_objective` on the validation images: the negative ELBO
+    at beta 1, plus 10 nats for each percent of relabelled images that the auxiliary
+    classifier does not read as the requested label.
     """
 
     epochs: int | None = 3
-    """How often a trial's training sees every image, at the most."""
+    """Number of epochs of a trial's training, at most."""
 
     tune: tuple[Tuned, ...] = tuple(SPACE)
-    """What is searched; all other options are as they are given."""
+    """Options to search over; the others keep the values given."""
 
     def __post_init__(self):
-        if self.name is None:
-            object.__setattr__(self, "name", f"tune_cvae_{self.dataset}")
         super().__post_init__()
         self.check(trials=(1, 10_000))
         if not self.tune:
             raise InputError("Expected --tune to name an option. Received none.")
         if self.network != "compact" or not self.decoder_label:
             raise InputError(
-                "A search is for --network compact with a decoder that sees the label."
+                "A search is for --network compact with a decoder that receives the "
+                f"label. Received: --network {self.network}"
+                f"{'' if self.decoder_label else ' --no-decoder-label'}"
             )
+
+    @property
+    def default_name(self):
+        return f"tune_cvae_{self.dataset}"
