@@ -1,4 +1,4 @@
-"""The parts the networks are put together from: labels, sampling, residual blocks."""
+"""Building blocks of the networks: label embedding, FiLM, sampling, residual blocks."""
 
 import itertools
 import math
@@ -11,21 +11,23 @@ from cvae_tf.likelihoods import LOG_VAR_BOUND, Float32Layer, bound_log_var
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class Sampling(Float32Layer):
-    """Draws from diagonal normal distributions, such that gradients reach mean and log
-    variance: mean + exp(log_var / 2) * noise, in float32.
+    """Samples diagonal Gaussians: mean + exp(log_var / 2) * noise, in float32.
+
+    Gradients reach mean and log variance (the reparameterisation trick, Kingma and
+    Welling 2014).
 
     Args:
-        seed: a whole number; the draws follow from it.
+        seed: an integer that the noise follows from.
     """
 
     def __init__(self, seed=0, **settings):
         super().__init__(**settings)
         self.seed = seed
-        self.draws = keras.random.SeedGenerator(seed)
+        self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, mean, log_var):
-        """A draw of the shape of `mean`."""
-        noise = keras.random.normal(ops.shape(mean), seed=self.draws)
+        """A sample in the shape of `mean`."""
+        noise = keras.random.normal(ops.shape(mean), seed=self.generator)
         return mean + ops.exp(0.5 * log_var) * noise
 
     def get_config(self):
@@ -34,7 +36,7 @@ class Sampling(Float32Layer):
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class FiLM(layers.Layer):
-    """Lets a label act on every channel of features: features * (1 + scale) + shift.
+    """Conditions features on a label: features * (1 + scale) + shift, per channel.
 
     Scale and shift are linear in the label's embedding and start at zero (Perez et al.
     2018, "FiLM: Visual reasoning with a general conditioning layer").
@@ -42,14 +44,17 @@ class FiLM(layers.Layer):
 
     def build(self, features_shape, embedding_shape):
         self.scale_and_shift = layers.Dense(
-            2 * features_shape[-1], kernel_initializer="zeros", name="scale_and_shift"
+            2 * features_shape[-1],
+            kernel_initializer="zeros",
+            dtype=self.dtype_policy,  # or a loaded layer would take the global one
+            name="scale_and_shift",
         )
         self.scale_and_shift.build(embedding_shape)
 
     def call(self, features, embedding):
-        """(batch, height, width, channels) and (batch, size) give the first shape."""
-        both = self.scale_and_shift(embedding)[:, None, None, :]
-        scale, shift = ops.split(both, 2, axis=-1)
+        """Features (batch, height, width, channels), embedding (batch, size)."""
+        scale_and_shift = self.scale_and_shift(embedding)[:, None, None, :]
+        scale, shift = ops.split(scale_and_shift, 2, axis=-1)
         return features * (1 + scale) + shift
 
 
@@ -57,20 +62,20 @@ class FiLM(layers.Layer):
 class GaussianParameters(Float32Layer):
     """Splits the last axis into means and log variances of posteriors, in float32.
 
-    No variance is above 1. A posterior that is wider than its prior tells nothing of an
-    image, but one odd image can be given one, and its draws would lie where no decoder
-    has ever been: a few such images can cost more nats than all others together.
+    Variances are at most 1. A posterior wider than its prior carries no information,
+    yet single unusual images get one; their samples lie far outside of what the decoder
+    was trained on, and a few of them can cost more nats than all other images.
     """
 
     def call(self, parameters):
-        """(..., 2 * size) gives two tensors of (..., size)."""
+        """(..., 2 * size) -> two tensors of (..., size)."""
         mean, log_var = ops.split(ops.cast(parameters, "float32"), 2, axis=-1)
         return mean, bound_log_var(-ops.softplus(-log_var))
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class BoundLogVar(Float32Layer):
-    """Bounds log variances softly, in float32, to between -bound and bound."""
+    """Bounds log variances smoothly to (-bound, bound), in float32."""
 
     def __init__(self, bound=LOG_VAR_BOUND, **settings):
         super().__init__(**settings)
@@ -85,23 +90,22 @@ class BoundLogVar(Float32Layer):
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class CosineTransform(keras.initializers.Initializer):
-    """Starts a convolution as a cosine transform of patches (Ahmed et al. 1974).
+    """Initialises a convolution as a cosine transform of patches (Ahmed et al. 1974).
 
-    Patches have height, width and channels; the latents are their lowest frequencies,
-    each patch of length `gain`. A transposed convolution that starts so, with one over
-    the gain, is the way back.
+    Its filters are the lowest frequencies of a patch of (height, width, channels), each
+    of norm `gain`. A transposed convolution with gain 1 / `gain` is the inverse.
     """
 
     def __init__(self, gain=1.0):
         self.gain = gain
 
     def __call__(self, shape, dtype=None):
-        *sizes, latents = shape  # of a transposed convolution, too
-        places = list(itertools.product(*map(range, sizes)))
-        frequencies = sorted(places, key=lambda f: (f[0] + f[1], f))[:latents]
+        *sizes, latents = shape  # also of a transposed convolution
+        positions = list(itertools.product(*map(range, sizes)))
+        frequencies = sorted(positions, key=lambda f: (f[0] + f[1], f))[:latents]
         kernel = [
-            [self.gain * math.prod(map(_cosine, place, f, sizes)) for f in frequencies]
-            for place in places
+            [self.gain * math.prod(map(_cosine, x, f, sizes)) for f in frequencies]
+            for x in positions
         ]
         kernel = ops.reshape(ops.convert_to_tensor(kernel, dtype), (*sizes, -1))
         return ops.pad(kernel, [(0, 0)] * 3 + [(0, latents - kernel.shape[-1])])
@@ -110,21 +114,21 @@ class CosineTransform(keras.initializers.Initializer):
         return {"gain": self.gain}
 
 
-def _cosine(place, frequency, size):
-    height = math.sqrt((2 if frequency else 1) / size)
-    return height * math.cos(math.pi * (place + 0.5) * frequency / size)
+def _cosine(position, frequency, size):
+    amplitude = math.sqrt((2 if frequency else 1) / size)
+    return amplitude * math.cos(math.pi * (position + 0.5) * frequency / size)
 
 
 def with_label_channel(image, label, classes, name="label"):
-    """Lay a label beside an image as one more channel.
+    """Concatenate a label's embedding to an image as one more channel.
 
-    One-hot times a matrix is a row of the matrix: the layer for it is an embedding with
-    one row a class, here of height times width numbers.
+    A one-hot vector times a matrix is a row of the matrix, so the layer is an embedding
+    with one row of height * width numbers per class.
 
     Args:
         image: (batch, height, width, channels).
-        label: whole numbers from 0 to classes - 1, (batch,).
-        classes: how many there are.
+        label: class ids from 0 to classes - 1, (batch,).
+        classes: number of classes.
         name: prefix of the layers' names.
 
     Returns:
@@ -133,37 +137,57 @@ def with_label_channel(image, label, classes, name="label"):
     height, width = image.shape[1:3]
     row = layers.Embedding(classes, height * width, name=f"{name}_embedding")(label)
     channel = layers.Reshape((height, width, 1), name=f"{name}_channel")(row)
-    return layers.Concatenate(name=f"{name}_beside_image")([image, channel])
+    return layers.Concatenate(name=f"{name}_and_image")([image, channel])
+
+
+def check_multiple_of_4(image_shape):
+    """Refuse images that cannot be halved twice.
+
+    Raises:
+        ValueError: if height or width is not a multiple of 4.
+    """
+    if any(not size or size % 4 for size in image_shape[:2]):
+        raise ValueError(
+            "Expected an image shape whose height and width are multiples of 4. "
+            f"Received: {tuple(image_shape)}"
+        )
 
 
 def convolution(x, filters, name, kernel_size=3, **settings):
-    """A convolution that keeps height and width, unless it has strides."""
+    """A convolution with padding "same"."""
     return layers.Conv2D(filters, kernel_size, padding="same", name=name, **settings)(x)
 
 
 def silu(x):
-    """x times its sigmoid."""
+    """x * sigmoid(x)"""
     return layers.Activation("silu")(x)
 
 
-def residual(x, name, embedding=None, use_bias=True):
-    """Add what two 3x3 convolutions make of features; a label's embedding may steer it.
+def residual_block(x, name, embedding=None, use_bias=True):
+    """Add the output of two 3x3 convolutions to features, conditioned by FiLM.
 
-    The second convolution starts small, so that the block starts as next to nothing.
+    The second convolution has small initial weights, so that the block starts close to
+    the identity.
 
     Args:
         x: features, (batch, height, width, channels).
         name: prefix of the layers' names.
-        embedding: of the label, (batch, size), or None.
-        use_bias: without, nothing comes of nothing.
+        embedding: of the label, (batch, size); None for no conditioning.
+        use_bias: without, features of zero give zero.
 
     Returns:
         Features of the same shape.
     """
     filters = x.shape[-1]
-    change = convolution(silu(x), filters, f"{name}_a", use_bias=use_bias)
+    residual = convolution(silu(x), filters, f"{name}_a", use_bias=use_bias)
     if embedding is not None:
-        change = FiLM(name=f"{name}_label")(change, embedding)
-    small = {"kernel_initializer": keras.initializers.VarianceScaling(0.1)}
-    change = convolution(silu(change), filters, f"{name}_b", use_bias=use_bias, **small)
-    return layers.Add(name=name)([x, change])
+        residual = FiLM(name=f"{name}_label")(residual, embedding)
+    small = keras.initializers.VarianceScaling(0.1)
+    residual = convolution(
+        silu(residual),
+        filters,
+        f"{name}_b",
+        use_bias=use_bias,
+        kernel_initializer=small,
+    )
+    return layers.Add(name=name)([x, residual])

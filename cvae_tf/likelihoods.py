@@ -1,8 +1,8 @@
-"""How far a picture is from what the decoder says: nats per image, and how rates count.
+"""Likelihoods p(x | z): distortion of images, and the KL divergence of latents.
 
 A likelihood turns the decoder's outputs, real numbers, into a density or a probability
-of the image. Called with images and outputs it gives the distortion, -log p(x | z), of
-each image: summed over pixels and channels, in nats.
+of the image. Called with images and outputs it gives the distortion of each image,
+-log p(x | z), summed over pixels and channels, in nats.
 """
 
 import math
@@ -11,8 +11,8 @@ import keras
 from keras import layers, ops
 
 LOG_VAR_BOUND = 12.0  # e^12: far beyond use, far within float32
-SMALLEST_SCALE = 1 / 512  # half a step of 8-bit pixels on [0, 1]
-MEMORY = 0.95  # share of the running variance that a training step leaves
+MIN_SCALE = 1 / 512  # half a grey level of 8-bit pixels on [0, 1]
+MOMENTUM = 0.95  # of the running variance
 
 
 class Float32Layer(layers.Layer):
@@ -27,41 +27,44 @@ class Float32Layer(layers.Layer):
 
 
 class Likelihood(Float32Layer):
-    """What all have in common; the outputs begin with the location of each pixel.
+    """Base class. The first of the outputs of a pixel is its location.
 
     Attributes:
-        mean_over_batch: how a mean is taken over a batch, of which the images at hand
-            may be a share.
+        outputs_per_channel: how many outputs there are per pixel and channel.
+        is_density: whether p(x | z) is a density on [0, 1].
+        mean_over_batch: function that averages over a whole batch, of which a replica
+            may hold only a share.
     """
 
+    outputs_per_channel = 1
     mean_over_batch = staticmethod(ops.mean)
 
-    outputs_per_channel = 1
-
     def mean(self, outputs):
-        """The picture that the outputs stand for, in [0, 1]."""
+        """The image in [0, 1] that the outputs stand for."""
         location = ops.split(outputs, self.outputs_per_channel, axis=-1)[0]
-        return self.picture(location)
+        return self.to_image(location)
 
-    def picture(self, location):
-        """The picture that is at a location, in [0, 1]."""
+    def to_image(self, location):
+        """The image in [0, 1] at a location."""
         return ops.clip(location, 0, 1)
 
-    def locate(self, picture):
-        """The location of a picture; the inverse of `picture`."""
-        return picture
+    def to_location(self, image):
+        """The location of an image; the inverse of `to_image`."""
+        return image
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class Gaussian(Likelihood):
-    """A normal density around the outputs, with one scale for all pixels.
+    """Gaussian around the outputs, with one scale shared by all pixels.
 
-    The scale is not learnt by gradient: its optimum has a closed form, the root mean
+    The scale is not learned by gradient: its optimum has a closed form, the root mean
     squared error (Rybkin, Daniilidis, Levine 2021, "Simple and effective VAE training
-    with calibrated decoders"). In training it is that of the batch; otherwise a running
-    mean of it.
+    with calibrated decoders"). In training it is computed from the batch, otherwise it
+    is a running mean.
 
-    -log p = D/2 log(2 pi v) + sum (x - output)^2 / (2 v), D pixels times channels.
+    -log p = D/2 log(2 pi v) + sum (x - output)^2 / (2 v)
+
+    with D pixels times channels and the variance v = scale^2.
     """
 
     is_density = True
@@ -76,12 +79,13 @@ class Gaussian(Likelihood):
         squares = ops.square(images - outputs)
         variance = self.variance
         if training:
-            # The gradient through the optimal variance is the one without it.
+            # At the optimal variance its own gradient is zero.
             variance = ops.maximum(
-                self.mean_over_batch(ops.stop_gradient(squares)), SMALLEST_SCALE**2
+                self.mean_over_batch(ops.stop_gradient(squares)), MIN_SCALE**2
             )
-            kept = ops.where(self.variance == 1, 0.0, MEMORY)  # the first step sets it
-            self.variance.assign(kept * self.variance + (1 - kept) * variance)
+            # The first step sets the running variance.
+            momentum = ops.where(self.variance == 1, 0.0, MOMENTUM)
+            self.variance.assign(momentum * self.variance + (1 - momentum) * variance)
         size = math.prod(images.shape[1:])
         return 0.5 * (
             size * ops.log(2 * math.pi * variance)
@@ -91,9 +95,9 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class Bernoulli(Likelihood):
-    """A coin for each pixel, whose share of heads is the sigmoid of the output.
+    """Bernoulli for each pixel, with the sigmoid of the output as its probability.
 
-    Pixels in [0, 1] are taken as shares too: -log p is the cross-entropy.
+    Pixels in [0, 1] are probabilities too: -log p is the cross-entropy.
     """
 
     is_density = False
@@ -103,21 +107,21 @@ class Bernoulli(Likelihood):
         entropy = ops.softplus(outputs) - images * outputs
         return ops.sum(entropy, axis=(1, 2, 3))
 
-    def picture(self, location):
+    def to_image(self, location):
         return ops.sigmoid(location)
 
-    def locate(self, picture):
-        picture = ops.clip(picture, 1e-6, 1 - 1e-6)
-        return ops.log(picture) - ops.log1p(-picture)
+    def to_location(self, image):
+        image = ops.clip(image, 1e-6, 1 - 1e-6)
+        return ops.log(image) - ops.log1p(-image)
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class DiscretizedLogistic(Likelihood):
-    """A probability of each of the 256 values of an 8-bit pixel.
+    """Probability of each of the 256 values of an 8-bit pixel.
 
-    The mass that a logistic density leaves within half a step of the pixel's value; the
-    lowest and the highest value take the tails (Salimans et al. 2017, "PixelCNN++").
-    The outputs are the means, on [0, 1], then the logarithms of the scales.
+    It is the mass of a logistic density within half a grey level of the pixel's value;
+    the lowest and the highest value take the tails (Salimans et al. 2017,
+    "PixelCNN++"). The outputs are the means on [0, 1], then the log scales.
     """
 
     outputs_per_channel = 2
@@ -145,12 +149,12 @@ class DiscretizedLogistic(Likelihood):
 
 
 def bound_log_var(log_var, bound=LOG_VAR_BOUND):
-    """Keep a log variance within bounds, softly; its gradient stays finite, too."""
+    """Bound a log variance smoothly to (-bound, bound); gradients stay finite."""
     return bound * ops.tanh(ops.cast(log_var, "float32") / bound)
 
 
 def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
-    """KL divergence of diagonal normal distributions, summed over all but the batch.
+    """KL divergence of diagonal Gaussians, summed over all axes but the batch.
 
     KL(q || p) = 1/2 sum [ (v_q + (m_q - m_p)^2) / v_p - 1 + log v_p - log v_q ]
 
@@ -166,7 +170,7 @@ def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
 
 
 def normal_kl_terms(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
-    """The same of each latent by itself: nats, in the shape of `mean`."""
+    """`normal_kl` of each latent: nats, in the shape of `mean`."""
     mean, log_var, prior_mean, prior_log_var = (
         ops.cast(x, "float32") for x in (mean, log_var, prior_mean, prior_log_var)
     )
@@ -175,13 +179,13 @@ def normal_kl_terms(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
 
 
 def bits_per_dimension(negative_elbo, image_shape, is_density):
-    """Bits a pixel and channel, of nats an image.
+    """Convert nats per image to bits per pixel and channel.
 
     Args:
         negative_elbo: nats per image.
         image_shape: (height, width, channels).
-        is_density: whether the nats come from a density on [0, 1], which is then
-            compared at steps of 1/256: 8 bits are added.
+        is_density: whether the nats are of a density on [0, 1]; it is compared at steps
+            of 1/256, which adds 8 bits.
     """
     return negative_elbo / (math.prod(image_shape) * math.log(2)) + 8 * is_density
 
