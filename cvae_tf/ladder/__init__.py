@@ -1,0 +1,1 @@
+"""The default VAE: its networks, its loss and its model."""
