@@ -1,10 +1,15 @@
-"""The conditional VAE: one evidence lower bound (ELBO), trained, tested and reported.
+"""The conditional VAE with one level of latents, trained by its evidence lower bound.
 
-negative ELBO = distortion + beta * rate, in nats per image: the distortion is
--log p(x | z, label), summed over pixels; the rate is KL(q(z | x, label) || p(z)),
-summed over latents; both are averaged over the images.
+    negative ELBO = distortion + beta * rate
+    distortion    = -log p(x | z, label), summed over pixels and channels
+    rate          = KL(q(z | x, label) || p(z)), summed over latents
+
+in nats per image, averaged over the images (Kingma and Welling 2014, "Auto-encoding
+variational Bayes"; beta: Higgins et al. 2017, "beta-VAE").
 """
 
+import contextlib
+import re
 from typing import NamedTuple
 
 import keras
@@ -13,6 +18,7 @@ import tensorflow as tf
 
 from cvae_tf.layers import Sampling
 from cvae_tf.likelihoods import bits_per_dimension, normal_kl, normal_kl_terms
+from train_tf.assertions import within
 from train_tf.distributed import replicas
 
 TERMS = ("negative_elbo", "distortion", "rate", "bits_per_dim")
@@ -31,27 +37,32 @@ class Level(NamedTuple):
 class CVAE(keras.Model):
     """A conditional VAE of a functional encoder and decoder.
 
-    Called with images and labels it gives the reconstruction, (batch, height, width,
+    Called with images and labels it returns the reconstruction, (batch, height, width,
     channels), float32 in [0, 1].
 
     Args:
-        encoder: image, label -> mean and log variance of the latents; it may go
-            without label.
-        decoder: latents, label -> the likelihood's outputs; it may go without label.
-        likelihood: one of `cvae_tf.likelihoods.LIKELIHOODS`.
-        classes: how many labels there are.
-        beta: what a nat of rate costs.
-        seed: what the draws of latents follow from.
+        encoder: image, label -> mean and log variance of the latents; the label may be
+            left out.
+        decoder: latents, label -> the likelihood's outputs; the label may be left out.
+        likelihood: one of `cvae_tf.likelihoods.LIKELIHOODS`, as an object.
+        classes: number of labels.
+        beta: weight of the rate.
+        seed: an integer that the noise of the latents follows from.
+
+    Example:
+        >>> model = CVAE(encoder, decoder, Gaussian(), classes=10)
+        >>> model.compile("adam")
+        >>> model.fit(images, labels)  # images in [0, 1], labels from 0 to 9
+        >>> eights = model.relabel(images, [8] * len(images))
     """
 
-    parts = ("encoder", "decoder", "likelihood")  # what is saved with the settings
-    details = ()  # further levels, which `cvae_tf.ladder.model` has
+    submodels = ("encoder", "decoder", "likelihood")  # saved with the model
+    details = ()  # further levels of latents, see `cvae_tf.ladder`
 
     def __init__(
         self, encoder, decoder, likelihood, classes, beta=1.0, seed=0, **settings
     ):
-        # The networks compute in the precision that they were built in, the sums here
-        # in float32.
+        # The networks keep the precision that they were built in; sums are in float32.
         super().__init__(**{**settings, "dtype": "float32"})
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.classes, self.beta, self.seed = classes, beta, seed
@@ -61,92 +72,98 @@ class CVAE(keras.Model):
         self.sample = Sampling(seed, name="sample")
         self.loss_tracker = keras.metrics.Mean("loss")
         self.trackers = {name: keras.metrics.Mean(name) for name in TERMS}
-        for part in (self.sample, likelihood):
-            if not part.built:
-                part.build(None)
-        self.built = True  # as its parts are
+        for layer in (self.sample, likelihood):
+            if not layer.built:
+                layer.build(None)
+        self.built = True  # as the encoder and the decoder are
 
     def call(self, inputs, training=False):
         outputs, _ = self.decode_posterior(*self.check(*inputs), training)
         return self.likelihood.mean(outputs)
 
     def decode_posterior(self, images, labels, training=False):
-        """Encode, draw, decode.
+        """Encode, sample, decode.
 
         Returns:
-            The likelihood's outputs, and a `Level` for each level of latents.
+            The likelihood's outputs, and a list of a `Level` for each level.
         """
         mean, log_var = self.encode(images, labels, training)
         outputs = self.decode(self.sample(mean, log_var), labels, training)
         return outputs, [Level(mean, log_var)]
 
     def encode(self, images, labels, training=False):
-        """Mean and log variance of the latents of images and labels."""
+        """Mean and log variance of the latents, (batch, latents) each."""
         return _call(self.encoder, images, labels, training)
 
     def decode(self, latents, labels, training=False):
-        """What the decoder makes of latents and labels."""
+        """The decoder's outputs for latents, (batch, latents), and labels."""
         return _call(self.decoder, latents, labels, training)
 
     def elbo_terms(self, images, labels, training=False):
-        """The ELBO of each image, and what it is made of.
+        """The ELBO of each image and its terms.
 
         Args:
             images: (batch, height, width, channels), in [0, 1].
-            labels: whole numbers, (batch,) or (batch, 1).
+            labels: class ids, (batch,) or (batch, 1).
 
         Returns:
             Name to (batch,): "distortion", "rate", "negative_elbo", in nats, and
             "bits_per_dim".
+
+        Raises:
+            ValueError: as `check`.
         """
         images, labels = self.check(images, labels)
         outputs, levels = self.decode_posterior(images, labels, training)
         return self.terms_of(images, outputs, levels, training)
 
     def terms_of(self, images, outputs, levels, training=False):
-        """As `elbo_terms`, of what `decode_posterior` gave."""
+        """The terms of `elbo_terms`, from what `decode_posterior` returns."""
         distortion = self.likelihood(images, outputs, training=training)
         rate = sum(normal_kl(*level) for level in levels)
         negative_elbo = distortion + self.beta * rate
-        bits = bits_per_dimension(  # a code's length, which beta does not change
+        bits = bits_per_dimension(  # a code length, in which beta has no part
             distortion + rate, self.image_shape, self.likelihood.is_density
         )
         return dict(zip(TERMS, (negative_elbo, distortion, rate, bits), strict=True))
 
     def rate_per_latent(self, images, labels):
-        """The rate of each latent by itself, a list of (latents,) for each level.
+        """The rate of each latent: a list with (latents,) for each level.
 
-        Averaged over the images and summed over places; nats.
+        Nats, averaged over the images and summed over the positions of a map.
         """
         _, levels = self.decode_posterior(*self.check(images, labels))
         rates = []
         for level in levels:
-            of_image = tf.reduce_mean(normal_kl_terms(*level), axis=0)
-            rates.append(tf.reduce_sum(of_image, axis=range(of_image.ndim - 1)))
+            terms = tf.reduce_mean(normal_kl_terms(*level), axis=0)
+            rates.append(tf.reduce_sum(terms, axis=range(terms.ndim - 1)))
         return rates
 
     def relabel(self, images, labels):
-        """The pictures of images as if they had had other labels.
+        """Redraw images under other labels.
 
         Args:
             images: (batch, height, width, channels), in [0, 1].
-            labels: what is asked for, (batch,) or (batch, 1).
+            labels: the requested labels, (batch,) or (batch, 1).
 
         Returns:
             (batch, height, width, channels), float32 in [0, 1].
+
+        Raises:
+            ValueError: as `check`.
         """
         images, labels = self.check(images, labels)
         mean, _ = self.encode(images, labels)
-        return self.picture(mean, labels)
+        return self.decode_image(mean, labels)
 
     def generate(self, labels, seeds=0):
-        """Pictures of labels, drawn from the prior.
+        """Draw images of labels, with latents sampled from the prior.
 
         Args:
             labels: (batch,) or (batch, 1).
-            seeds: a whole number for each label, (batch,), or one for all. A label and
-                its seed give the same picture, whatever else is in the batch; a seed
-                gives pictures of the same latents, whatever the label.
+            seeds: an integer for each label, (batch,), or one for all. The same label
+                and seed give the same image, whatever else is in the batch; the same
+                seed gives the same latents, whatever the label.
 
         Returns:
             As `relabel`.
@@ -158,18 +175,20 @@ class CVAE(keras.Model):
             seeds,
             fn_output_signature=tf.float32,
         )
-        return self.picture(latents, labels)
+        return self.decode_image(latents, labels)
 
-    def picture(self, latents, labels):
-        """What latents, (batch, latents), show under labels; returns as `relabel`."""
+    def decode_image(self, latents, labels):
+        """The images of latents, (batch, latents), under labels; as `relabel`."""
         labels = self.check_labels(labels)
         return self.likelihood.mean(self.decode(latents, labels))
 
     def check(self, images, labels):
-        """Images as a float32 tensor and labels as `check_labels` gives them.
+        """Convert images to float32 and labels as `check_labels` does.
 
         Raises:
-            ValueError: if the images have another shape than the encoder's.
+            ValueError: if the images have another shape than the encoder's, or values
+                outside of [0, 1], NaN among them.
+            tf.errors.InvalidArgumentError: if the values are known only in a graph.
         """
         images = tf.cast(images, tf.float32)
         if tuple(images.shape[1:]) != self.image_shape:
@@ -177,15 +196,21 @@ class CVAE(keras.Model):
                 f"Expected images of shape (batch, *{self.image_shape}). Received: "
                 f"{tuple(images.shape)}"
             )
-        return images, self.check_labels(labels)
+        with _range_as_value_error():
+            checked = within("image", images, 0, 1)
+        if self.jit_compile and not tf.executing_eagerly():
+            # XLA, Keras's default on a GPU, drops assertions; a loss of NaN shows.
+            fits = tf.reduce_all((images >= 0) & (images <= 1))
+            checked = tf.where(fits, checked, np.nan)
+        return checked, self.check_labels(labels)
 
     def check_labels(self, labels):
-        """Labels as int32, (batch,).
+        """Convert labels to int32, (batch,).
 
         Raises:
-            ValueError: if they are no whole numbers from 0 to classes - 1, or have
-                another shape than (batch,) or (batch, 1).
-            tf.errors.InvalidArgumentError: if that shows only in a graph.
+            ValueError: if they are not integers from 0 to classes - 1, or have another
+                shape than (batch,) or (batch, 1).
+            tf.errors.InvalidArgumentError: if the values are known only in a graph.
         """
         message = f"Expected labels from 0 to {self.classes - 1}, whole numbers."
         if not tf.is_tensor(labels):
@@ -202,29 +227,37 @@ class CVAE(keras.Model):
                 "Expected labels of shape (batch,) or (batch, 1), not one-hot. "
                 f"Received: {tuple(labels.shape)}"
             )
-        numbers = tf.reshape(tf.cast(labels, tf.int32), [-1])
-        checks = [
-            tf.debugging.assert_non_negative(numbers, message),
-            tf.debugging.assert_less(numbers, self.classes, message),
+        ids = tf.reshape(tf.cast(labels, tf.int32), [-1])
+        assertions = [
+            tf.debugging.assert_non_negative(ids, message),
+            tf.debugging.assert_less(ids, self.classes, message),
         ]
         if labels.dtype.is_floating:
             whole = tf.debugging.assert_equal(labels, tf.floor(labels), message)
-            checks.append(whole)
-        with tf.control_dependencies(checks):
-            return tf.identity(numbers)
+            assertions.append(whole)
+        with tf.control_dependencies(assertions):
+            return tf.identity(ids)
 
     @property
     def metrics(self):
         return [self.loss_tracker, *self.trackers.values()]
 
+    def fit(self, *arguments, **settings):
+        with _range_as_value_error():
+            return super().fit(*arguments, **settings)
+
+    def evaluate(self, *arguments, **settings):
+        with _range_as_value_error():
+            return super().evaluate(*arguments, **settings)
+
     def train_step(self, data):
         images, labels = images_and_labels(data)
-        count = replicas.replica_context().replicas  # their gradients are added up
+        count = replicas.replica_context().replicas  # their gradients are summed
         with tf.GradientTape(persistent=True) as tape:
             losses, terms = self.training_losses(images, labels)
             scaled = [self.optimizer.scale_loss(loss / count) for loss, _ in losses]
         if not self.optimizer.built:
-            # In this order, whatever order the losses list them in: it is saved by it.
+            # In this order, whatever the order of the losses: its state is saved in it.
             self.optimizer.build(self.trainable_variables)
         gradients, variables = [], []
         for loss, (_, of_loss) in zip(scaled, losses, strict=True):
@@ -239,18 +272,18 @@ class CVAE(keras.Model):
         return self._track(terms["negative_elbo"], terms)
 
     def training_losses(self, images, labels):
-        """What a training step lowers, and the terms that it reports.
+        """The losses that a training step minimises, and the terms that it reports.
 
         Returns:
-            A list of losses, each with the variables that it is lowered by, and what
-            `elbo_terms` gives. Each trainable variable is in one list.
+            A list of (loss, variables), in which each trainable variable is once, and
+            the result of `elbo_terms`.
         """
         terms = self.elbo_terms(images, labels, training=True)
         loss = tf.reduce_mean(terms["negative_elbo"])
         return [(loss, self.trainable_variables)], terms
 
     def save_own_variables(self, store):
-        # Keras leaves out where random generators stand.
+        # Keras does not save the states of random generators.
         for number, state in enumerate(self._random_states):
             store[f"random_state_{number}"] = state
 
@@ -264,46 +297,61 @@ class CVAE(keras.Model):
 
     def get_config(self):
         settings = {name: getattr(self, name) for name in ("classes", "beta", "seed")}
-        parts = {
-            part: keras.saving.serialize_keras_object(getattr(self, part))
-            for part in self.parts
+        submodels = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in self.submodels
         }
-        return {**super().get_config(), **settings, **parts}
+        return {**super().get_config(), **settings, **submodels}
 
     @classmethod
     def from_config(cls, config):
-        parts = {
-            part: keras.saving.deserialize_keras_object(config[part])
-            for part in cls.parts
+        submodels = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in cls.submodels
         }
-        return cls(**{**config, **parts})
+        return cls(**{**config, **submodels})
 
     def _track(self, loss, terms):
         self.loss_tracker.update_state(loss)
         for name, tracker in self.trackers.items():
             tracker.update_state(terms[name])
-        # All of them, or Keras takes the mean over workers, however few images one had.
+        # All of them: what is missing Keras averages over workers, whatever their
+        # number of images.
         return self.get_metrics_result()
 
 
 def images_and_labels(data):
-    """What Keras hands to a training or test step, without weights.
+    """Unpack what Keras passes to a training or test step.
 
     Raises:
-        ValueError: if images or classes are weighted.
+        ValueError: if there are weights too.
     """
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     if weights is not None:
         raise ValueError(
-            "Expected images and labels alone. Received weights of them too, by "
-            "sample_weight or class_weight; every image counts the same here."
+            "Expected images and labels alone. Received weights too, by sample_weight "
+            "or class_weight; every image counts the same here."
         )
     return images, labels
 
 
 def _call(network, inputs, labels, training):
-    """A network that may do without labels."""
+    """Call a network with labels, if it takes any."""
     inputs = tf.cast(inputs, tf.float32)
     if len(network.inputs) == 2:  # Keras takes no mixture of tensors and arrays
         inputs = [inputs, tf.cast(labels, tf.int32)]
     return network(inputs, training=training)
+
+
+@contextlib.contextmanager
+def _range_as_value_error():
+    """Turn a failed assertion of the images' range into a ValueError."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        _, found, values = error.message.partition("Expected image from 0 to 1.")
+        if not found:
+            raise
+        numbers = re.findall(r"nan|-?inf|-?\d[\d.e+-]*", values)
+        lowest, highest = map(float, numbers[:2])
+        raise ValueError(f"{found} Received: {lowest:g} to {highest:g}") from None
