@@ -1,28 +1,38 @@
-"""Conditional VAEs, and one whose label is obeyed.
+"""Conditional VAEs, and one whose images follow the requested label.
 
-Names are loaded when first used, so that `import cvae_tf` costs nothing.
+Names are loaded on first use, so `import cvae_tf` is fast. It also registers the
+package's classes with Keras, for `keras.models.load_model`.
 """
 
 import importlib
 
-_PLACES = {
+from train_tf.registration import register_on_keras_import
+
+_MODULES = {
+    "build_cvae": "build",
     "CVAE": "model",
     "LadderCVAE": "ladder.model",
+    "LossWeights": "ladder.losses",
     "LIKELIHOODS": "likelihoods",
     "Bernoulli": "likelihoods",
     "DiscretizedLogistic": "likelihoods",
     "Gaussian": "likelihoods",
     "NETWORKS": "networks",
     "compact": "networks",
+    "plain": "networks",
     "resnet18": "networks",
     "CVAEConfig": "config",
     "train": "training",
     "Relabeller": "relabel",
 }
-__all__ = list(_PLACES)
+__all__ = list(_MODULES)
+
+register_on_keras_import(
+    "cvae_tf", ("layers", "likelihoods", "model", "networks", "ladder.model")
+)
 
 
 def __getattr__(name):
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'cvae_tf' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"cvae_tf.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"cvae_tf.{_MODULES[name]}"), name)
