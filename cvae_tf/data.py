@@ -1,4 +1,4 @@
-"""Images and their labels, from MNIST or CIFAR10."""
+"""Images with labels, from one of `train_tf.data.datasets.labelled_datasets()`."""
 
 from typing import NamedTuple
 
@@ -7,28 +7,30 @@ import numpy as np
 import tensorflow as tf
 
 from train_tf.data import pipeline
-from train_tf.data.datasets import open_dataset, read_arrays, split_examples
+from train_tf.data.datasets import DATASETS
+from train_tf.data.splits import split_examples
+from train_tf.data.tfds import open_dataset, read_arrays
 from train_tf.errors import InputError
 
-VALIDATION = 0.05  # share of the training images that no step sees
-SHOWN = 25  # test images, in pictures of wrong labels
+VALIDATION = 0.05  # share of the training images
+STACKED = 25  # test images in wrong_labels.png
 
 
-class Part(NamedTuple):
-    """Images and labels of one part."""
+class Split(NamedTuple):
+    """Images and labels of one split."""
 
     images: np.ndarray  # (count, height, width, channels), uint8
     labels: np.ndarray  # class ids, (count,), int32
 
 
 class LabelledImages(NamedTuple):
-    """What a conditional VAE is trained on, chosen by, and judged on."""
+    """The splits of a data set."""
 
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
     class_names: tuple[str, ...]
-    mirrored: bool  # as `About`
+    mirrored: bool  # as in `train_tf.data.datasets.DatasetSpec`
 
     @property
     def image_shape(self):
@@ -37,48 +39,24 @@ class LabelledImages(NamedTuple):
 
     @property
     def counts(self):
-        """How many images each part has."""
-        parts = ("train", "validation", "test")
-        return {part: len(getattr(self, part).labels) for part in parts}
-
-
-class About(NamedTuple):
-    """What a data set does not say of itself."""
-
-    class_names: tuple[str, ...]
-    mirrored: bool  # whether a mirrored image is as good as the image
-
-
-DATASETS = {
-    "mnist": About(tuple("0123456789"), mirrored=False),
-    "cifar10": About(
-        (
-            "airplane",
-            "automobile",
-            "bird",
-            "cat",
-            "deer",
-            "dog",
-            "frog",
-            "horse",
-            "ship",
-            "truck",
-        ),
-        mirrored=True,
-    ),
-}
+        """Split to its number of images."""
+        splits = ("train", "validation", "test")
+        return {name: len(getattr(self, name).labels) for name in splits}
 
 
 def load_images(dataset, data_dir=None, seed=0):
-    """Read a set whole, and say what was found.
+    """Read a data set into memory, and print its path and its splits.
 
     Args:
-        dataset: "mnist" or "cifar10".
+        dataset: a name in `labelled_datasets()`.
         data_dir: as in `train_tf.data.datasets.find_dataset`.
-        seed: what the validation part is drawn by.
+        seed: of the draw of the validation images.
+
+    Returns:
+        `LabelledImages`.
 
     Raises:
-        InputError: if the set is nowhere, or has too few test images to be shown.
+        InputError: if the data set is not found, or has too few test images.
     """
     builder = open_dataset(dataset, data_dir)
 
@@ -87,30 +65,30 @@ def load_images(dataset, data_dir=None, seed=0):
         images, labels = read_arrays(
             examples.map(lambda example: (example["image"], example["label"])), builder
         )
-        return Part(images, labels.astype("int32"))
+        return Split(images, labels.astype("int32"))
 
-    everything, test = read("train"), read("test")
-    about = DATASETS[dataset]
-    classes = len(about.class_names)
-    seen = len(set(test.labels.tolist()))
-    if len(test.labels) < SHOWN or seen < classes:
+    training, test = read("train"), read("test")
+    spec = DATASETS[dataset]
+    classes, found = len(spec.class_names), len(set(test.labels.tolist()))
+    if len(test.labels) < STACKED or found < classes:
         raise InputError(
-            f"Expected {SHOWN} test images or more, and each of {classes} classes "
-            f"among them. Received: {len(test.labels)} of {seen} classes in "
+            f"Expected {STACKED} test images or more, and each of {classes} classes "
+            f"among them. Received: {len(test.labels)} of {found} classes in "
             f"{builder.data_dir}"
         )
-    rows_of = split_examples(len(everything.labels), {"validation": VALIDATION}, seed)
-    parts = {
-        part: Part(*(array[rows] for array in everything))
-        for part, rows in rows_of.items()
+    rows = split_examples(len(training.labels), {"validation": VALIDATION}, seed)
+    splits = {
+        name: Split(*(array[i] for array in training)) for name, i in rows.items()
     }
-    images = LabelledImages(**parts, test=test, **about._asdict())
-    print("Split:", ", ".join(f"{key} {n:,}" for key, n in images.counts.items()))
+    images = LabelledImages(
+        **splits, test=test, class_names=spec.class_names, mirrored=spec.mirrored
+    )
+    print("Split:", ", ".join(f"{name} {n:,}" for name, n in images.counts.items()))
     return images
 
 
 def training_batches(images, config, epochs, replicas=pipeline.ALONE):
-    """Batches of the epochs in a `range`: float32 images in [0, 1], and labels."""
+    """Batches of a `range` of epochs: float32 images in [0, 1], and labels."""
 
     def prepare(batch, labels, draws):
         if images.mirrored:
@@ -122,33 +100,38 @@ def training_batches(images, config, epochs, replicas=pipeline.ALONE):
     )
 
 
-def evaluation_batches(part, batch_size, replicas=pipeline.ALONE):
-    """Batches of one part in its order: float32 images in [0, 1], and labels."""
+def evaluation_batches(split, batch_size, replicas=pipeline.ALONE):
+    """Batches of a `Split` in its order: float32 images in [0, 1], and labels."""
 
     def prepare(images, labels):
         return scaled(images), labels
 
-    return pipeline.evaluation_batches(tuple(part), batch_size, prepare, replicas)
+    return pipeline.evaluation_batches(tuple(split), batch_size, prepare, replicas)
 
 
 def mirror_half(images, draws):
-    """Mirror each image with chance 1/2, by the `train_tf.data.pipeline.Draws`."""
-    lot = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
-    return tf.where(draws.own(lot) < 0.5, images, tf.reverse(images, [2]))
+    """Mirror each image with probability 1/2.
+
+    Args:
+        images: (batch, height, width, channels).
+        draws: `train_tf.data.pipeline.Draws`.
+    """
+    uniform = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
+    return tf.where(draws.rows(uniform) < 0.5, images, tf.reverse(images, [2]))
 
 
 def scaled(images):
-    """uint8 images on [0, 1], float32."""
+    """uint8 images as float32 in [0, 1]."""
     return tf.cast(images, tf.float32) / 255
 
 
 def wrong_labels(labels, classes, seed):
-    """For each label another one, by lot: the same for the same seed.
+    """Draw another label for each label, uniformly.
 
     Args:
         labels: class ids, (count,).
-        classes: how many there are.
-        seed: a whole number.
+        classes: number of classes.
+        seed: an integer; the same seed gives the same labels.
 
     Returns:
         Class ids, (count,), int32.
