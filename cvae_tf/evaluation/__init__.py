@@ -1,0 +1,1 @@
+"""How well a VAE relabels images: evaluation classifier, style measures, scores."""

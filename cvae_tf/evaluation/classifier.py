@@ -1,9 +1,11 @@
-"""A judge from outside: a classifier of real images, which no VAE is trained by.
+"""The evaluation classifier: trained on real images, apart from every VAE.
 
-It says as what a relabelled picture is read. It is trained once for a data set and
-kept; its own accuracy on the real test images stands beside everything that it says.
+It reads which class a relabelled image shows. It is trained once per data set and kept;
+its accuracy on the real test images is reported with every score.
 """
 
+import hashlib
+import inspect
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,111 +17,126 @@ from keras import layers
 from cvae_tf.data import mirror_half, scaled
 from cvae_tf.layers import convolution
 from train_tf.data import pipeline
+from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
 from train_tf.files import atomic_write, read_json, write_json
 from train_tf.layers import FusedBatchNormalization
 
-SIZES = {"mnist": (16, 6), "cifar10": (32, 12)}  # filters and epochs
-BATCH_SIZE = 128
-HIGHEST_RATE = 3e-3
-CLASSIFIERS = Path("runs/judges")  # where they are kept
+FOLDER = Path("runs/evaluation_classifiers")
 DAMAGED = (ValueError, LookupError, TypeError, OSError, zipfile.BadZipFile, zlib.error)
 
 
-def find_classifier(dataset, images, folder=CLASSIFIERS):
-    """The judge of a data set: the one that was kept, or a new one.
+def find_classifier(dataset, images, folder=FOLDER):
+    """Load the evaluation classifier of a data set; train it if there is none.
 
     Args:
-        dataset: the set's name.
+        dataset: a name in `train_tf.data.datasets.labelled_datasets()`.
         images: `cvae_tf.data.LabelledImages`.
-        folder: where judges are kept, by the set and how many images they learnt from.
+        folder: where classifiers are kept, by data set and `fingerprint`.
 
     Returns:
-        A classifier, images -> logits, and its accuracy on the real test images.
+        The classifier, images in [0, 1] -> logits, and its accuracy on the test images.
 
     Raises:
-        InputError: if the one that was kept is damaged.
+        InputError: if the files of the kept classifier are damaged.
     """
-    count = images.counts["train"]
-    place = Path(folder) / f"{dataset}-{count}"
+    spec = DATASETS[dataset].cvae
+    size = (spec.classifier_filters, spec.classifier_epochs)
+    place = Path(folder) / f"{dataset}-{fingerprint(images.train, *size)}"
     if not place.exists():
-        print(f"Training the judge of {dataset} on {count:,} real images")
-        judge = train_classifier(images, *SIZES[dataset])
-        accuracy = accuracy_of(judge, images.test)
-        with atomic_write(place) as beside:
-            beside.mkdir()
-            judge.save(beside / "judge.keras")
-            write_json(beside / "accuracy.json", {"accuracy": accuracy})
+        count = images.counts["train"]
+        print(f"Training the evaluation classifier of {dataset} on {count:,} images")
+        classifier = train_classifier(images, *size)
+        accuracy = accuracy_of(classifier, images.test)
+        with atomic_write(place) as partial:
+            partial.mkdir()
+            classifier.save(partial / "classifier.keras")
+            write_json(partial / "accuracy.json", {"accuracy": accuracy})
     try:
-        judge = keras.saving.load_model(place / "judge.keras", compile=False)
+        classifier = keras.saving.load_model(place / "classifier.keras", compile=False)
         accuracy = float(read_json(place / "accuracy.json")["accuracy"])
     except DAMAGED as error:
         raise InputError(
-            f"The judge in {place} is damaged: delete the folder, and the judge is "
-            f"trained again. {error}"
+            f"The evaluation classifier in {place} is damaged: delete the folder, and "
+            f"it is trained again. {error}"
         ) from error
-    print(f"Judge: reads {accuracy:.1%} of the real test images right ({place})")
-    return judge, accuracy
+    print(f"Evaluation classifier: accuracy {accuracy:.1%} on test images ({place})")
+    return classifier, accuracy
+
+
+def fingerprint(split, filters, epochs):
+    """12 hex digits that follow from code, size and training images of a classifier."""
+    code = (build_classifier, train_classifier, convolution, mirror_half, scaled)
+    digest = hashlib.sha256(f"{filters} {epochs}".encode())
+    for function in code:
+        digest.update(inspect.getsource(function).encode())
+    for array in split:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:12]
 
 
 def build_classifier(image_shape, classes, filters):
-    """Three pairs of normalised convolutions and one dense layer."""
+    """Three pairs of convolutions with batch norm, and a dense layer."""
     image = keras.Input(image_shape, name="image")
     x = image
     for level in range(3):
-        for part in ("a", "b"):
-            name = f"level_{level + 1}_{part}"
+        for letter in ("a", "b"):
+            name = f"level_{level + 1}_{letter}"
             x = convolution(x, filters * 2**level, name, use_bias=False)
             x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
             x = layers.ReLU()(x)
         x = layers.MaxPooling2D(2)(x)
     x = layers.Dropout(0.4)(layers.Flatten()(x))
     x = layers.Dense(classes, name="label", dtype="float32")(x)
-    return keras.Model(image, x, name="judge")
+    return keras.Model(image, x, name="evaluation_classifier")
 
 
-def train_classifier(images, filters, epochs, seed=0):
-    """Train a judge on the real training images, shifted and mirrored at random."""
+def train_classifier(
+    images, filters, epochs, seed=0, batch_size=128, learning_rate=3e-3
+):
+    """Train a classifier on the training images, translated and mirrored at random."""
     keras.utils.set_random_seed(seed)
-    judge = build_classifier(images.image_shape, len(images.class_names), filters)
-    steps = pipeline.steps_of(images.counts["train"], BATCH_SIZE) * epochs
-    rate = keras.optimizers.schedules.CosineDecay(
-        HIGHEST_RATE / 100,
+    classes = len(images.class_names)
+    classifier = build_classifier(images.image_shape, classes, filters)
+    steps = pipeline.steps_of(images.counts["train"], batch_size) * epochs
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / 100,
         steps - steps // 10,
-        warmup_target=HIGHEST_RATE,
+        warmup_target=learning_rate,
         warmup_steps=steps // 10,
     )
-    judge.compile(
-        keras.optimizers.AdamW(rate, weight_decay=0.05),
+    classifier.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=0.05),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    shift = layers.RandomTranslation(0.12, 0.12, fill_mode="constant")
+    translation = layers.RandomTranslation(0.12, 0.12, fill_mode="constant")
 
     def prepare(batch, labels, draws):
         if images.mirrored:
             batch = mirror_half(batch, draws)
-        change = shift.get_random_transformation(batch, training=True, seed=draws)
-        return shift.transform_images(scaled(batch), change, training=True), labels
+        shift = translation.get_random_transformation(batch, training=True, seed=draws)
+        batch = translation.transform_images(scaled(batch), shift, training=True)
+        return batch, labels
 
     batches = pipeline.training_batches(
-        images.train, BATCH_SIZE, prepare, range(epochs), seed
+        images.train, batch_size, prepare, range(epochs), seed
     )
-    judge.fit(
+    classifier.fit(
         batches,
         steps_per_epoch=steps // epochs,
         epochs=epochs,
         verbose=0,
         shuffle=False,
     )
-    return judge
+    return classifier
 
 
-def read_labels(judge, pictures):
-    """As what a judge reads pictures in [0, 1]: class ids, (count,)."""
-    return judge.predict(pictures, batch_size=500, verbose=0).argmax(-1)
+def read_labels(classifier, images):
+    """The classes that a classifier reads from images in [0, 1]: ids, (count,)."""
+    return classifier.predict(images, batch_size=500, verbose=0).argmax(-1)
 
 
-def accuracy_of(judge, part):
-    """How much of a `cvae_tf.data.Part` a judge reads right, in [0, 1]."""
-    read = read_labels(judge, scaled(part.images).numpy())
-    return float(np.mean(read == part.labels))
+def accuracy_of(classifier, split):
+    """The accuracy of a classifier on a `cvae_tf.data.Split`, in [0, 1]."""
+    read = read_labels(classifier, scaled(split.images).numpy())
+    return float(np.mean(read == split.labels))

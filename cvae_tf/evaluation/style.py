@@ -1,49 +1,49 @@
-"""What of a picture is style: numbers that a change of label should leave alone."""
+"""Style measures: numbers that relabelling an image should not change."""
 
 import numpy as np
 
 
-def of_strokes(pictures):
+def of_strokes(images):
     """Ink, slant and width of strokes, light on dark.
 
-    Ink is the sum of all pixels. Slant and width come from the second moments about
-    the centre of ink: slant is how far the strokes lean to the side for each pixel up,
-    width the spread to the sides of what is left when they are set upright.
+    Ink is the sum of all pixels. Slant and width are second moments about the centre of
+    mass: slant in pixels to the right per pixel up; width is the horizontal standard
+    deviation, in pixels, with the slant removed.
 
     Args:
-        pictures: (count, height, width, 1), in [0, 1].
+        images: (count, height, width, 1), in [0, 1].
 
     Returns:
         Name to (count,).
     """
-    ink = pictures[..., 0].astype("float64")
+    ink = images[..., 0].astype("float64")
     _, height, width = ink.shape
     total = ink.sum((1, 2)) + 1e-6
-    down, across = np.mgrid[:height, :width]
-    down = down - _mean(ink * down, total)[:, None, None]
-    across = across - _mean(ink * across, total)[:, None, None]
-    of_height = _mean(ink * down**2, total) + 1e-6
-    together = _mean(ink * down * across, total)
-    upright = _mean(ink * across**2, total) - together**2 / of_height
+    y, x = np.mgrid[:height, :width]
+    y = y - _mean(ink * y, total)[:, None, None]
+    x = x - _mean(ink * x, total)[:, None, None]
+    var_y = _mean(ink * y**2, total) + 1e-6
+    cov_xy = _mean(ink * y * x, total)
+    upright = _mean(ink * x**2, total) - cov_xy**2 / var_y
     return {
         "ink": ink.sum((1, 2)),
-        "slant": -together / of_height,
+        "slant": -cov_xy / var_y,
         "width": np.sqrt(np.maximum(upright, 0)),
     }
 
 
-def of_colours(pictures):
-    """Mean colour, and where it is lighter than that: top, left, and the middle.
+def of_colours(images):
+    """Mean of each colour channel, and how much lighter top, left and middle are.
 
     Args:
-        pictures: (count, height, width, 3), in [0, 1].
+        images: (count, height, width, 3), in [0, 1].
 
     Returns:
         Name to (count,).
     """
-    pictures = pictures.astype("float64")
-    red, green, blue = pictures.mean((1, 2)).T
-    grey = pictures.mean(-1)
+    images = images.astype("float64")
+    red, green, blue = images.mean((1, 2)).T
+    grey = images.mean(-1)
     height, width = grey.shape[1:]
     top, left = height // 2, width // 2
     middle = grey[:, height // 4 : -height // 4, width // 4 : -width // 4]
@@ -57,20 +57,20 @@ def of_colours(pictures):
     }
 
 
-def correlations(before, after, labels, sent):
-    """How much of each style survives a change of label.
+def correlations(before, after, labels, requested):
+    """Correlation of each style measure before and after relabelling.
 
-    Correlations of what is left when each pair of true and sent label has lost its
-    mean, so that a 1 that becomes an 8 is not blamed for its ink.
+    The mean of each pair of true and requested label is subtracted first, so the change
+    of class itself does not count: an 8 may have more ink than the 1 that it was.
 
     Args:
-        before, after: name to (count,), as `of_strokes` gives them.
-        labels, sent: class ids, (count,).
+        before, after: name to (count,), as of `of_strokes`.
+        labels, requested: class ids, (count,).
 
     Returns:
         Name to a number in [-1, 1].
     """
-    _, pairs = np.unique(np.stack([labels, sent]), axis=1, return_inverse=True)
+    _, pairs = np.unique(np.stack([labels, requested]), axis=1, return_inverse=True)
     sizes = np.bincount(pairs)
 
     def within(values):
@@ -81,14 +81,14 @@ def correlations(before, after, labels, sent):
     }
 
 
-def sharpness(pictures):
-    """Root mean square of the steps from a pixel to the next ones, down and across."""
-    down, across = np.diff(pictures, axis=1), np.diff(pictures, axis=2)
+def sharpness(images):
+    """Root mean square difference of neighbouring pixels, vertical and horizontal."""
+    down, across = np.diff(images, axis=1), np.diff(images, axis=2)
     return float(np.sqrt((down**2).mean() + (across**2).mean()))
 
 
 def _correlation(one, other):
-    """Pearson's; 0 where one of them does not vary."""
+    """Pearson's correlation; 0 if one of the two is constant."""
     if one.std() < 1e-9 or other.std() < 1e-9:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
@@ -98,4 +98,4 @@ def _mean(weighted, total):
     return weighted.sum((1, 2)) / total
 
 
-STYLES = {"mnist": of_strokes, "cifar10": of_colours}
+STYLES = {"strokes": of_strokes, "colours": of_colours}

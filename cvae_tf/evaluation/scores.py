@@ -1,0 +1,80 @@
+"""Scores of relabelling: label accuracy, style, sharpness, leakage."""
+
+import keras
+import numpy as np
+
+from cvae_tf.data import scaled, wrong_labels
+from cvae_tf.evaluation.classifier import read_labels
+from cvae_tf.evaluation.style import STYLES, correlations, sharpness
+from cvae_tf.ladder.networks import latent_discriminator
+from train_tf.data.datasets import DATASETS
+
+
+def score(relabeller, classifier, images, seed=0):
+    """Relabel every test image with a wrong label, and measure the results.
+
+    Args:
+        relabeller: has `dataset`, `relabel` and `encode`, as `cvae_tf.Relabeller`.
+        classifier: as of `cvae_tf.evaluation.classifier.find_classifier`.
+        images: `cvae_tf.data.LabelledImages`.
+        seed: of the wrong labels.
+
+    Returns:
+        "label_accuracy" and "source_accuracy": share of relabelled images that the
+        classifier reads as the requested label, and as the true one;
+        "style": name to correlation, see `cvae_tf.evaluation.style`;
+        "sharpness": of the relabelled images, divided by that of the real ones;
+        "leakage": accuracy of a new classifier that reads the label from the latents.
+    """
+    labels, classes = images.test.labels, len(images.class_names)
+    requested = wrong_labels(labels, classes, seed)
+    before = scaled(images.test.images).numpy()
+    after = relabeller.relabel(before, requested)
+    read = read_labels(classifier, after)
+    measure = STYLES[DATASETS[relabeller.dataset].cvae.style]
+    return {
+        "label_accuracy": float(np.mean(read == requested)),
+        "source_accuracy": float(np.mean(read == labels)),
+        "style": correlations(measure(before), measure(after), labels, requested),
+        "sharpness": sharpness(after) / sharpness(before),
+        "leakage": leakage(relabeller, images, seed),
+    }
+
+
+def leakage(relabeller, images, seed=0, epochs=20):
+    """Test accuracy of a new classifier that reads the label from the latents.
+
+    Args:
+        relabeller, images, seed: as in `score`.
+        epochs: of its training on the latents of the training images.
+    """
+    keras.utils.set_random_seed(seed)
+    training, test = (
+        relabeller.encode(scaled(split.images).numpy(), split.labels)
+        for split in (images.train, images.test)
+    )
+    reader = latent_discriminator(training.shape[-1], len(images.class_names))
+    reader.compile(
+        "adam",
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    reader.fit(training, images.train.labels, batch_size=500, epochs=epochs, verbose=0)
+    return reader.evaluate(test, images.test.labels, verbose=0, return_dict=True)[
+        "accuracy"
+    ]
+
+
+def as_text(scores):
+    """The scores of `cvae_tf.relabel.evaluate_relabelling` as lines to read."""
+    style = ", ".join(f"{name} {value:.2f}" for name, value in scores["style"].items())
+    return (
+        f"{scores['images']['test']:,} test images under a wrong label "
+        f"(accuracy of the classifier {scores['classifier_accuracy']:.1%})\n"
+        f"  label accuracy      {scores['label_accuracy']:.1%} (the requested label)\n"
+        f"  source accuracy     {scores['source_accuracy']:.1%} (the true label)\n"
+        f"  style correlation   {style}\n"
+        f"  sharpness           {scores['sharpness']:.2f} of that of the real images\n"
+        f"  leakage             {scores['leakage']:.1%} of labels read from latents "
+        f"(chance {1 / scores['classes']:.0%})"
+    )
