@@ -1,4 +1,6 @@
-"""Pictures of what a conditional VAE does, to look at."""
+"""Figures of images, and the files of TensorBoard's projector."""
+
+from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -7,34 +9,44 @@ from tensorboard.plugins import projector
 from train_tf.files import atomic_write, write_text
 from train_tf.run.report import save_figure
 
+TITLE_INCHES = 0.4
 
-def tile(pictures, zoom=1):
-    """Join pictures, (rows, columns, height, width, channels), to one; a pixel becomes
-    zoom x zoom of them."""
-    rows, columns, height, width, channels = pictures.shape
-    joined = np.swapaxes(pictures, 1, 2)
+
+def tile(images, zoom=1):
+    """Join images to one.
+
+    Args:
+        images: (rows, columns, height, width, channels).
+        zoom: each pixel becomes zoom x zoom pixels.
+
+    Returns:
+        (rows * height * zoom, columns * width * zoom, channels).
+    """
+    rows, columns, height, width, channels = images.shape
+    joined = np.swapaxes(images, 1, 2)
     joined = joined.reshape(rows * height, columns * width, channels)
     return joined.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def write_projector(folder, latents, labels, images, class_names):
-    """Let TensorBoard's projector show latents as their images, coloured by label.
+    """Write latents for TensorBoard's projector, with their images and labels.
 
     Args:
-        folder: one that TensorBoard knows, with event files in it.
+        folder: of event files.
         latents: (count, latents).
         labels: class ids, (count,).
         images: (count, height, width, channels), in [0, 1].
-        class_names: one a class.
+        class_names: one per class.
     """
+    folder = Path(folder)
     count, height, width, channels = images.shape
     side = int(np.ceil(np.sqrt(count)))
-    sheet = np.zeros((side * side, height, width, channels), "float32")
-    sheet[:count] = images
-    sheet = tile(sheet.reshape(side, side, height, width, channels))
-    colours = np.broadcast_to(sheet, (*sheet.shape[:2], 3))
-    with atomic_write(folder / "latents.png") as beside:
-        plt.imsave(beside, colours)
+    sprite = np.zeros((side * side, height, width, channels), "float32")
+    sprite[:count] = images
+    sprite = tile(sprite.reshape(side, side, height, width, channels))
+    colours = np.broadcast_to(sprite, (*sprite.shape[:2], 3))
+    with atomic_write(folder / "latents.png") as partial:
+        plt.imsave(partial, colours)
     rows = ("\t".join(f"{x:.5g}" for x in row) for row in latents)
     write_text(folder / "latents.tsv", "\n".join(rows) + "\n")
     names = (class_names[label] for label in labels)
@@ -48,90 +60,86 @@ def write_projector(folder, latents, labels, images, class_names):
     projector.visualize_embeddings(folder, config)
 
 
-def draw_stacked(path, images, true_names, pictures, sent_names):
-    """Draw images stacked in a square, and beside them what they became.
+def draw_stacked(path, images, labels, relabelled, requested):
+    """Draw images stacked in a square, and beside them the relabelled images.
 
     Args:
-        path: the picture to write.
-        images, pictures: (count, height, width, channels), in [0, 1].
-        true_names, sent_names: of the classes of the images and of the labels that
-            were sent, one each.
+        path: the file to write.
+        images, relabelled: (count, height, width, channels), in [0, 1].
+        labels, requested: a title for each image and each relabelled image.
     """
     side = int(np.ceil(np.sqrt(len(images))))
-    cells = max(side, 2)  # room for the titles, however few there are
+    cells = max(side, 2)  # room for the titles
     height = 1.25 * cells + 0.6
     figure = plt.figure(figsize=(2.3 * cells + 0.6, height))
-    halves = figure.subfigures(1, 2)
+    left, right = figure.subfigures(1, 2)
     for half, title, shown, names in (
-        (halves[0], "images", images, true_names),
-        (halves[1], "sent with a wrong label", pictures, sent_names),
+        (left, "images", images, labels),
+        (right, "under a wrong label", relabelled, requested),
     ):
         half.suptitle(title, fontsize=11)
         axes = half.subplots(side, side, squeeze=False)
         half.subplots_adjust(0.02, 0.01, 0.98, 1 - 0.6 / height, 0.1, 0.25)
-        for number, axis in enumerate(axes.flat):
+        for axis in axes.flat:
             axis.axis("off")
-            if number < len(shown):
-                _show(axis, shown[number])
-                axis.set_title(names[number], fontsize=9)
+        for axis, image, name in zip(axes.flat, shown, names, strict=False):
+            _show(axis, image)
+            axis.set_title(name, fontsize=9)
     save_figure(figure, path)
 
 
-def draw_sheet(path, images, pictures, class_names):
-    """Draw each image, and beside it what it becomes under each label.
+def draw_all_labels(path, images, relabelled, class_names):
+    """Draw a row for each image: the image, and what it becomes under each label.
 
     Args:
-        path: the picture to write.
+        path: the file to write.
         images: (count, height, width, channels), in [0, 1].
-        pictures: (count, classes, height, width, channels), in [0, 1].
-        class_names: one a column.
+        relabelled: (count, classes, height, width, channels), in [0, 1].
+        class_names: one per column of `relabelled`.
     """
-    rows, columns = len(images), len(class_names) + 1
-    figure, axes = plt.subplots(
-        rows, columns, squeeze=False, figsize=(0.95 * columns, 0.95 * rows + 0.4)
-    )
-    for row, (image, relabelled) in enumerate(zip(images, pictures, strict=True)):
-        titles = ("image", *class_names)
-        for axis, picture, title in zip(
-            axes[row], (image, *relabelled), titles, strict=True
-        ):
-            _show(axis, picture)
-            axis.axis("off")
-            if row == 0:
-                axis.set_title(title, fontsize=8)
-    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.4 / (0.95 * rows + 0.4), 0.04, 0.04)
+    table = np.concatenate([images[:, None], relabelled], axis=1)
+    figure, axes = _grid(table, 0.01)
+    for axis, title in zip(axes[0], ("image", *class_names), strict=True):
+        axis.set_title(title, fontsize=8)
     save_figure(figure, path)
 
 
-def draw_pairs(path, images, reconstructions, samples, class_names):
+def draw_reconstructions(path, images, reconstructions, samples, class_names):
     """Draw images above their reconstructions, and samples of each class below.
 
     Args:
-        path: the picture to write.
+        path: the file to write.
         images, reconstructions: (classes, height, width, channels), in [0, 1].
         samples: (rows, classes, height, width, channels), in [0, 1].
-        class_names: one a column.
+        class_names: one per column.
     """
     table = np.concatenate([images[None], reconstructions[None], samples])
-    rows, columns = table.shape[:2]
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(0.95 * columns, 0.95 * rows + 0.4)
-    )
-    sides = ("image", "again", *["sample"] * len(samples))
-    for row, title in enumerate(sides):
-        for column, axis in enumerate(axes[row]):
-            _show(axis, table[row, column])
-            axis.set(xticks=[], yticks=[])
-            if row == 0:
-                axis.set_title(class_names[column], fontsize=8)
-            if column == 0:
-                axis.set_ylabel(title, fontsize=8)
-    figure.subplots_adjust(0.04, 0.01, 0.99, 1 - 0.4 / (0.95 * rows + 0.4), 0.04, 0.04)
+    figure, axes = _grid(table, 0.04)
+    titles = ("image", "reconstruction", *["sample"] * len(samples))
+    for axis, title in zip(axes[:, 0], titles, strict=True):
+        axis.set_ylabel(title, fontsize=8)
+    for axis, name in zip(axes[0], class_names, strict=True):
+        axis.set_title(name, fontsize=8)
     save_figure(figure, path)
 
 
-def _show(axis, picture):
-    if picture.shape[-1] == 1:
-        axis.imshow(picture[..., 0], cmap="gray", vmin=0, vmax=1)
+def _grid(table, left):
+    """A figure of images, (rows, columns, height, width, channels), and its axes."""
+    rows, columns = table.shape[:2]
+    height = 0.95 * rows + TITLE_INCHES
+    figure, axes = plt.subplots(
+        rows, columns, squeeze=False, figsize=(0.95 * columns, height)
+    )
+    for axis, image in zip(axes.flat, table.reshape(-1, *table.shape[2:]), strict=True):
+        _show(axis, image)
+        axis.set(xticks=[], yticks=[])
+        axis.set_frame_on(False)
+    figure.subplots_adjust(left, 0.01, 0.99, 1 - TITLE_INCHES / height, 0.04, 0.04)
+    return figure, axes
+
+
+def _show(axis, image):
+    if image.shape[-1] == 1:
+        axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
     else:
-        axis.imshow(picture)
+        axis.imshow(image)

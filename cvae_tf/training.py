@@ -7,24 +7,23 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import data, report
-from cvae_tf.ladder.model import LadderCVAE, LossWeights
-from cvae_tf.likelihoods import LIKELIHOODS
-from cvae_tf.model import CVAE, TERMS
-from cvae_tf.networks import NETWORKS, auxiliary_classifier, latent_discriminator
+from cvae_tf.build import build_cvae
+from cvae_tf.model import TERMS
 from cvae_tf.relabel import draw_wrong_labels, first_of_each, under_all_labels
 from train_tf import devices
 from train_tf.assertions import within
 from train_tf.export import Signature, export
 from train_tf.optimizers import FusedAdam
-from train_tf.run import task as training
+from train_tf.run import task
 from train_tf.schedule import learning_rate
 
-WARM_UP = 0.06  # share of the steps in which the loss gets all its parts
-CLIP = 1e4  # of all gradients together: only the first steps come near it
-SAMPLES = 6  # of each class, in pictures
-ZOOM = 3  # of pictures in TensorBoard
+WARM_UP = 0.06  # share of the training steps
+CLIP = 1e4  # norm of all gradients; only the first steps come near it
+SAMPLES = 6  # generated images per class, in pictures
+ZOOM = 3  # of images in TensorBoard
 PROJECTED = 1000  # test images in TensorBoard's projector
-COMPARED = (  # options that searches and TensorBoard's table of runs show
+MEASURED = 500  # test images for the rate of each latent
+TRACKED = (  # options in searches and in TensorBoard's table of runs
     "dataset",
     "network",
     "likelihood",
@@ -35,30 +34,34 @@ COMPARED = (  # options that searches and TensorBoard's table of runs show
     "learning_rate",
     "schedule",
     "seed",
+    "latents",
+    "detail_latents",
+    "width",
+    "label_weight",
 )
 
 
 def train(config):
-    """Train a conditional VAE, or go on with its run, and export its best epoch.
+    """Train a conditional VAE, or resume its run, and export its best epoch.
 
     Args:
         config: a `CVAEConfig`.
 
     Returns:
-        The results, as in results.json: "test" and "validation" figures among them; of
-        several workers only the chief has them.
+        The results, as in results.json, with "test" and "validation" metrics; of
+        several workers, only the chief has them.
 
     Raises:
-        InputError: if the data, the options or the run folder are not in order.
+        InputError: if the data, the options or the run folder cannot be used.
 
     Example:
         >>> results = train(CVAEConfig(dataset="mnist"))
         >>> results["test"]["negative_elbo"]
     """
-    return training.train(config, CVAETask)
+    return task.train(config, CVAETask)
 
 
-class CVAETask(training.Task):
+class CVAETask(task.Task):
     """A conditional VAE and its images."""
 
     monitor, mode = "val_negative_elbo", "min"
@@ -69,12 +72,12 @@ class CVAETask(training.Task):
         "val_bits_per_dim": "bits/dim",
     }
     curves = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
-    use = "Judge it:    python scripts/wrong_labels.py --model {}"
+    use = "Evaluate it: python scripts/relabel_cvae.py --model {}"
 
     data_options = ("dataset", "data_dir", "seed")
 
-    def __init__(self, config, like=None):
-        super().__init__(config, like)
+    def __init__(self, config, reuse_data_from=None):
+        super().__init__(config, reuse_data_from)
         self.split = self.counts = self.data.counts
         self.classes = len(self.data.class_names)
         self.inputs = (
@@ -88,20 +91,26 @@ class CVAETask(training.Task):
 
     @staticmethod
     def tracked_options(config):
-        options = {name: getattr(config, name) for name in COMPARED}
-        return options | config.sizes | {"label_accuracy": config.balance[2]}
+        config = config.resolve()
+        options = {name: getattr(config, name) for name in TRACKED}
+        return {name: x for name, x in options.items() if x is not None}
 
     def build(self):
-        steps, shape = self.steps, self.data.image_shape
-        warm_up = max(1, round(WARM_UP * steps * self.config.epochs))
-        model = build(self.config, shape, self.classes, warm_up)
+        steps = self.steps
+        model = build_cvae(
+            self.data.image_shape,
+            self.classes,
+            warm_up=max(1, round(WARM_UP * steps * self.config.epochs)),
+            **self.config.model_options,
+        )
         optimizer = FusedAdam(learning_rate(self.config, steps), global_clipnorm=CLIP)
-        if model.encoder.compute_dtype == "float16":  # Keras looks at the model alone
+        # Keras looks at the precision of the model, which is float32.
+        if model.encoder.compute_dtype == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         model.compile(optimizer)
         return model
 
-    def networks(self, model):
+    def submodels(self, model):
         details = [network for level in model.details for network in level]
         return [model.encoder, model.decoder, *details]
 
@@ -112,34 +121,30 @@ class CVAETask(training.Task):
         return data.training_batches(self.data, self.config, epochs, replicas)
 
     def validation_batches(self, replicas):
-        part = self.data.validation
-        return data.evaluation_batches(part, self.config.batch_size, replicas)
+        split = self.data.validation
+        return data.evaluation_batches(split, self.config.batch_size, replicas)
 
-    def pictures(self, model):
-        originals, labels = self._one_of_each(self.data.validation)
-        again = model((originals, labels)).numpy()
+    def images(self, model):
+        originals, labels = self._first_of_each(self.data.validation)
+        reconstructions = model((originals, labels)).numpy()
         relabelled = under_all_labels(model, originals, self.classes)
-        sheet = np.concatenate([originals[:, None], relabelled], axis=1)
-        drawn = samples(model, self.classes)
-        return {
-            title: report.tile(pictures, ZOOM)[None]
-            for title, pictures in (
-                ("images, reconstructions", np.stack([originals, again])),
-                ("images, and under each label", sheet),
-                ("samples of each class", drawn),
-            )
+        tables = {
+            "reconstructions": np.stack([originals, reconstructions]),
+            "under_all_labels": np.concatenate([originals[:, None], relabelled], 1),
+            "samples": samples(model, self.classes),
         }
+        return {name: report.tile(x, ZOOM)[None] for name, x in tables.items()}
 
     def histograms(self, model):
-        rates = model.rate_per_latent(*self._one_of_each(self.data.validation))
-        return {f"rate of latents, level {n + 1}": rate for n, rate in enumerate(rates)}
+        rates = model.rate_per_latent(*self._first_of_each(self.data.validation))
+        return {f"rate_per_latent_{n + 1}": rate for n, rate in enumerate(rates)}
 
     def results(self, model, run):
         test, names = self.data.test, self.data.class_names
         batches = data.evaluation_batches(test, self.config.batch_size)
-        figures = model.evaluate(batches, verbose=0, return_dict=True)
-        originals, labels = self._one_of_each(test)
-        report.draw_pairs(
+        metrics = model.evaluate(batches, verbose=0, return_dict=True)
+        originals, labels = self._first_of_each(test)
+        report.draw_reconstructions(
             run.folder / "reconstructions.png",
             originals,
             model((originals, labels)).numpy(),
@@ -147,21 +152,20 @@ class CVAETask(training.Task):
             names,
         )
         draw_wrong_labels(run.folder, model, test, names)
-        shown = data.scaled(test.images[:PROJECTED]).numpy()
-        latents, _ = model.encode(*model.check(shown, test.labels[:PROJECTED]))
+        images, labels = data.scaled(test.images[:PROJECTED]), test.labels[:PROJECTED]
+        latents, _ = model.encode(*model.check(images, labels))
         report.write_projector(
             run.folder / "tensorboard/validation",
             latents.numpy(),
-            test.labels[:PROJECTED],
-            shown,
+            labels,
+            images.numpy(),
             names,
         )
-        some = slice(500)
-        rates = model.rate_per_latent(data.scaled(test.images[some]), test.labels[some])
-        maps = (posterior.outputs[0].shape[1:] for _, posterior, _ in model.details)
+        rates = model.rate_per_latent(images[:MEASURED], labels[:MEASURED])
+        maps = (level.posterior.outputs[0].shape[1:] for level in model.details)
         return {
             "latents": model.latents + sum(map(math.prod, maps)),
-            "test": {name: figures[name] for name in TERMS},
+            "test": {name: metrics[name] for name in TERMS},
             "rate_per_latent": [np.round(rate, 3).tolist() for rate in rates],
         }
 
@@ -171,84 +175,61 @@ class CVAETask(training.Task):
     def summary(self, results):
         test = results["test"]
         return (
-            f"{results['images']['test']:,} test images, nats each: "
+            f"{results['images']['test']:,} test images, nats per image: "
             f"-ELBO {test['negative_elbo']:.1f}, distortion {test['distortion']:.1f}, "
             f"rate {test['rate']:.1f}; {test['bits_per_dim']:.3f} bits/dim"
         )
 
-    def _one_of_each(self, part):
+    def _first_of_each(self, split):
         """The first image of each class, and their labels."""
-        first = first_of_each(part.labels, self.classes)
-        return data.scaled(part.images[first]).numpy(), part.labels[first]
+        rows = first_of_each(split.labels, self.classes)
+        return data.scaled(split.images[rows]).numpy(), split.labels[rows]
 
 
 class SearchedCVAETask(CVAETask):
-    """A conditional VAE of which a search wants a good ELBO and obedience."""
+    """A conditional VAE as a search trains it, by ELBO and label accuracy."""
 
     monitor = "val_search_objective"
 
 
-def build(config, image_shape, classes, warm_up=1):
-    """The conditional VAE that a `CVAEConfig` describes, in the global precision."""
-    likelihood = LIKELIHOODS[config.likelihood]()
-    networks = NETWORKS[config.network](
-        image_shape,
-        classes,
-        likelihood.outputs_per_channel,
-        config.decoder_label,
-        **config.sizes,
-    )
-    settings = {"classes": classes, "beta": config.beta, "seed": config.seed}
-    encoder, decoder, details = networks
-    if not details:
-        return CVAE(encoder, decoder, likelihood, **settings)
-    return LadderCVAE(
-        encoder,
-        decoder,
-        likelihood,
-        details=details,
-        latent_discriminator=latent_discriminator(
-            encoder.outputs[0].shape[-1], classes
-        ),
-        auxiliary_classifier=auxiliary_classifier(image_shape, classes),
-        balance=LossWeights(*config.balance),
-        warm_up=warm_up,
-        **settings,
-    )
-
-
 def parameters_of(model):
-    """How many weights make pictures: without the networks that only training needs."""
-    beside = [
+    """Number of parameters, without the networks that only training uses."""
+    for_training = [
         getattr(model, name, None)
         for name in ("latent_discriminator", "auxiliary_classifier")
     ]
-    return model.count_params() - sum(one.count_params() for one in beside if one)
+    return model.count_params() - sum(x.count_params() for x in for_training if x)
 
 
 def export_cvae(model, config, images):
     """Export a conditional VAE in float32; see `train_tf.export`.
 
-    Its signatures: `serving_default` (image, label -> image under that label), `encode`
+    Signatures: `serving_default` (image, label -> image under that label), `encode`
     (image, label -> latent_mean, latent_log_var), `decode` (latent, label -> image) and
     `generate` (label, seed -> image).
+
+    Args:
+        model: the trained `CVAE`.
+        config: its `CVAEConfig`.
+        images: its `cvae_tf.data.LabelledImages`.
+
+    Returns:
+        The folder of the SavedModel's version.
     """
     shape, classes = images.image_shape, len(images.class_names)
     with devices.float32():
-        served = build(config, shape, classes)
+        served = build_cvae(shape, classes, **config.model_options)
     served.set_weights(model.get_weights())
 
     def relabel(image, label):
-        return {"image": served.relabel(within("image", image, 0, 1), label)}
+        return {"image": served.relabel(image, label)}
 
     def encode(image, label):
-        mean, log_var = served.encode(
-            *served.check(within("image", image, 0, 1), label)
-        )
+        mean, log_var = served.encode(*served.check(image, label))
         return {"latent_mean": mean, "latent_log_var": log_var}
 
     def decode(latent, label):
-        return {"image": served.picture(within("latent", latent), label)}
+        return {"image": served.decode_image(within("latent", latent), label)}
 
     def generate(label, seed):
         return {"image": served.generate(label, seed)}
@@ -267,11 +248,11 @@ def export_cvae(model, config, images):
     }
 
     def signature(function, *names):
-        taken = {name: specs[name] for name in names}
-        return Signature(function, taken, [examples[name] for name in names])
+        inputs = {name: specs[name] for name in names}
+        return Signature(function, inputs, [examples[name] for name in names])
 
-    place, _ = export(
-        config.saved_models_dir / config.name,
+    folder, _ = export(
+        config.saved_model_folder,
         {
             "serving_default": signature(relabel, "image", "label"),
             "encode": signature(encode, "image", "label"),
@@ -286,11 +267,11 @@ def export_cvae(model, config, images):
             "class_names": images.class_names,
         },
     )
-    return place
+    return folder
 
 
 def samples(model, classes):
-    """Pictures drawn of each class: (rows, classes, height, width, channels)."""
+    """Generated images: (SAMPLES, classes, height, width, channels)."""
     labels = np.tile(np.arange(classes, dtype="int32"), SAMPLES)
-    pictures = model.generate(labels, np.arange(SAMPLES * classes)).numpy()
-    return pictures.reshape(SAMPLES, classes, *pictures.shape[1:])
+    images = model.generate(labels, np.arange(SAMPLES * classes)).numpy()
+    return images.reshape(SAMPLES, classes, *images.shape[1:])
