@@ -1,4 +1,4 @@
-"""Send images with a wrong label to a trained conditional VAE; see --help."""
+"""Redraw images under other labels with a trained conditional VAE; see --help."""
 
 import dataclasses
 import sys
@@ -9,34 +9,34 @@ from train_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
-class WrongLabelsConfig:
-    """Draw what a VAE makes of images sent with a wrong label, and have it judged."""
+class RelabelConfig:
+    """Redraw test images, or an image of your own, under other labels."""
 
-    model: Path = Path("saved_models/cvae_mnist_compact_gaussian")
+    model: Path = Path("saved_models/mnist_compact_gaussian")
     """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
 
     count: int = 25
-    """Test images in the stacked picture."""
+    """Number of test images in wrong_labels.png."""
 
-    judge: bool = True
-    """Score the whole test set by a classifier of real images; the first time it is
-    trained, which takes minutes."""
+    evaluate: bool = True
+    """Score all test images with an evaluation classifier. It is trained on first use,
+    which takes minutes."""
 
     image: Path | None = None
-    """A picture of your own, to be drawn under --label, or under every label."""
+    """An image of your own, to redraw under --label, or under every label."""
 
     label: str | None = None
-    """The label to send with --image: its number or its name."""
+    """Requested label of --image: its number or its name."""
 
     data_dir: Path | None = None
-    """Folder of TFDS-prepared sets; left out, TFDS_DATA_DIR, ~/tensorflow_datasets and
-    the bundled samples are searched in this order."""
+    """Folder of TFDS-prepared data sets. By default they are looked up in this order:
+    TFDS_DATA_DIR, ~/tensorflow_datasets, the bundled samples."""
 
     seed: int = 0
-    """What images and wrong labels are drawn by."""
+    """Random seed of the choice of test images and wrong labels."""
 
     out: Path | None = None
-    """Folder for pictures and scores; left out, wrong_labels/NAME."""
+    """Folder for pictures and scores; by default relabelled/NAME."""
 
     def __post_init__(self):
         if self.count < 1:
@@ -56,16 +56,21 @@ def main(config):
     from cvae_tf.relabel import evaluate_relabelling, relabel_image
     from train_tf.export import model_name
 
-    out = config.out or Path("wrong_labels") / model_name(config.model)
+    out = config.out or Path("relabelled") / model_name(config.model)
     if config.image:
         print(relabel_image(config.model, config.image, config.label, out))
-        return
-    print(
-        evaluate_relabelling(
-            config.model, out, config.count, config.judge, config.data_dir, config.seed
+    else:
+        print(
+            evaluate_relabelling(
+                config.model,
+                out,
+                config.count,
+                config.evaluate,
+                config.data_dir,
+                config.seed,
+            )
         )
-    )
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(WrongLabelsConfig, main))
+    sys.exit(command_line.run(RelabelConfig, main))
