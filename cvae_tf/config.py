@@ -36,7 +36,7 @@ class CVAEOptions:
     """Options of a conditional VAE: its images, its networks, its likelihood."""
 
     dataset: Literal[*labelled_datasets()] = "mnist"
-    """Data set."""
+    """Images to train on."""
 
     network: Literal[*names_in("cvae_tf.networks", "NETWORKS")] = "compact"
     """compact: a ladder of latents that follows the label, under 2 million parameters;

@@ -1,8 +1,8 @@
-"""How far one gets with no network: the best linear VAE, in closed form.
+"""The best linear VAE, in closed form: a baseline for networks.
 
-A VAE whose encoder and decoder are linear and whose likelihood is a Gaussian of one
-scale has its optimum in the principal components (Tipping and Bishop 1999,
-"Probabilistic principal component analysis"). A network that does worse is none.
+A VAE with linear encoder and decoder and a Gaussian likelihood of one scale has its
+optimum in the principal components (Tipping and Bishop 1999, "Probabilistic principal
+component analysis").
 
 Needs `pip install -r benchmarks/requirements.txt`.
 """
@@ -13,25 +13,26 @@ from pathlib import Path
 from typing import Literal
 
 from train_tf import command_line
+from train_tf.data.datasets import labelled_datasets
 from train_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class LinearConfig:
-    """Score probabilistic PCA on the test images, nats per image."""
+    """Compute the -ELBO of linear VAEs on the test images, in nats per image."""
 
-    dataset: Literal["mnist", "cifar10"] = "mnist"
-    """Which images."""
+    dataset: Literal[*labelled_datasets()] = "mnist"
+    """Images to fit and to test on."""
 
     components: tuple[int, ...] = (64, 256)
-    """Numbers of latents; as many as an image has numbers make a Gaussian of full
-    covariance, which images whose margins are always black do not have."""
+    """Numbers of latents. As many as an image has values give a Gaussian with full
+    covariance, which does not exist if some pixels are always black, as in MNIST."""
 
     data_dir: Path | None = None
-    """Folder of TFDS-prepared sets; left out, as for a training."""
+    """Folder of TFDS-prepared data sets; by default as for a training."""
 
     out: Path | None = None
-    """Where the figures go; left out, results/linear_DATASET.json."""
+    """The JSON file to write; by default results/linear_DATASET.json."""
 
 
 def main(config):
@@ -51,31 +52,35 @@ def main(config):
 
     images = load_images(config.dataset, config.data_dir)
     train, validation, test = (
-        scaled(part.images).numpy().reshape(len(part.images), -1).astype("float64")
-        for part in (images.train, images.validation, images.test)
+        scaled(split.images).numpy().reshape(len(split.images), -1).astype("float64")
+        for split in (images.train, images.validation, images.test)
     )
     train = np.concatenate([train, validation])
-    figures = {}
+    rows = {}
     for components in config.components:
         try:
             pca = PCA(components, svd_solver="covariance_eigh").fit(train)
             nats = -float(pca.score(test))
         except (ValueError, np.linalg.LinAlgError) as error:
             raise InputError(
-                f"Expected --components from 1 to {train.shape[1]}, and less where the "
-                f"margins are always black. Received: {components}. {error}"
+                f"Expected --components from 1 to {train.shape[1]}, and fewer if some "
+                f"pixels are always black. Received: {components}. {error}"
             ) from error
         bits = bits_per_dimension(nats, images.image_shape, True)
-        full = components == train.shape[1]
-        figures[str(components)] = {
+        rows[str(components)] = {
             "negative_elbo": nats,
             "bits_per_dim": bits,
-            "full": full,
+            "full": components == train.shape[1],
         }
         print(f"{components:5} latents: -ELBO {nats:.1f} nats, {bits:.3f} bits/dim")
-    out = config.out or Path(f"results/linear_{config.dataset}.json")
-    about = {**provenance(config), "images": images.counts}
-    write_json(out, {**about, "negative log-likelihood, by latents": figures})
+    write_json(
+        config.out or Path(f"results/linear_{config.dataset}.json"),
+        {
+            **provenance(config),
+            "images": images.counts,
+            "negative_log_likelihood_by_latents": rows,
+        },
+    )
 
 
 if __name__ == "__main__":

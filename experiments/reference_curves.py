@@ -1,8 +1,8 @@
-"""The reference notebook's own curves: its notebooks' -ELBO, epoch by epoch, from their event files.
+"""The reference notebook's -ELBO per epoch, from the event files of its trainings.
 
-They stand in https://github.com/sdev2030/ERA1_Transformer_PLUS: clone it, and name its
-folder session18_assignment. What was logged is the figure of every fiftieth training
-batch of 32 images; there was no validation.
+Clone https://github.com/sdev2030/ERA1_Transformer_PLUS and pass its folder
+session18_assignment. It logged every fiftieth training batch of 32 images, and no
+validation.
 """
 
 import dataclasses
@@ -15,36 +15,43 @@ import tyro
 from train_tf import command_line
 from train_tf.errors import InputError
 
-LOGGED = {"mnist": 30, "cifar10": 25}  # batches of an epoch
+BATCHES_PER_EPOCH = {"mnist": 30, "cifar10": 25}  # that were logged
 
 
 @dataclasses.dataclass(frozen=True)
-class SeedCurvesConfig:
-    """Read the event files of the seed's trainings."""
+class ReferenceCurvesConfig:
+    """Read the event files of the reference notebook's trainings."""
 
     logs: Annotated[Path, tyro.conf.Positional]
     """The folder with mnist_lightning_logs and cifar10_lightning_logs."""
 
-    out: Path = Path("results/seed_curves.json")
-    """Where the curves go."""
+    out: Path = Path("results/reference_curves.json")
+    """The JSON file to write."""
 
 
 def main(config):
-    from cvae_tf.config import SEED
     from train_tf.files import write_json
     from train_tf.run.report import provenance
 
-    curves = {dataset: means(config.logs, dataset) for dataset in SEED}
+    curves = {
+        dataset: read_curve(config.logs, dataset) for dataset in BATCHES_PER_EPOCH
+    }
     for dataset, curve in curves.items():
         print(
             f"{dataset}: {len(curve)} epochs, -ELBO {curve[0]:.1f} to {curve[-1]:.1f}"
         )
-    about = {**provenance(config), "batches an epoch": LOGGED}
-    write_json(config.out, {**about, "negative_elbo": curves})
+    write_json(
+        config.out,
+        {
+            **provenance(config),
+            "batches_per_epoch": BATCHES_PER_EPOCH,
+            "negative_elbo": curves,
+        },
+    )
 
 
-def means(logs, dataset):
-    """The mean -ELBO of the logged batches of each epoch, nats an image."""
+def read_curve(logs, dataset):
+    """The mean -ELBO of the logged batches of each epoch, nats per image."""
     import numpy as np
     from tensorboard.backend.event_processing import event_accumulator
 
@@ -58,13 +65,14 @@ def means(logs, dataset):
         str(files[0]), size_guidance={event_accumulator.SCALARS: 0}
     ).Reload()
     values = [event.value for event in events.Scalars("elbo")]
-    if not values or len(values) % LOGGED[dataset]:
+    batches = BATCHES_PER_EPOCH[dataset]
+    if not values or len(values) % batches:
         raise InputError(
-            f"Expected {LOGGED[dataset]} values an epoch in {files[0]}. Found "
-            f"{len(values)}: it is cut short."
+            f"Expected {batches} values per epoch in {files[0]}. Found {len(values)}: "
+            "the file is incomplete."
         )
-    return np.reshape(values, (-1, LOGGED[dataset])).mean(1).round(1).tolist()
+    return np.reshape(values, (-1, batches)).mean(1).round(1).tolist()
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(SeedCurvesConfig, main))
+    sys.exit(command_line.run(ReferenceCurvesConfig, main))
