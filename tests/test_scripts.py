@@ -67,41 +67,54 @@ def test_wrong_flag_answers_without_starting_tensorflow(script, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--down", "--up", "--loss", "--precision"])
-def test_unknown_value_lists_the_choices(option, capsys):
+def test_unknown_value_lists_the_choices(option, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train_unet.py", option, "banana"])
     with pytest.raises(SystemExit, match="2"):
-        command_line._parse(UNetConfig, [option, "banana"])
-    told = capsys.readouterr().err
-    assert "banana" in told and "Expected one of" in told
+        command_line.run(UNetConfig, print, tensorflow=False)
+    message = capsys.readouterr().err
+    assert "banana" in message and "Expected one of" in message
 
 
-PAGES = ("README.md", *(f"{x}/README.md" for x in ("cluster", "serving", "results")))
+PAGES = sorted(
+    page
+    for pattern in ("README.md", "docs/*.md", "results/README.md", "datasets/README.md")
+    for page in ROOT.glob(pattern)
+)
+PROGRAM = re.compile(r"^ *\$? ?.*?(python (?:scripts|experiments)/.*)$", re.MULTILINE)
 
 
-def told_commands():
-    """Each command by a script that the pages show, without what stands around it."""
+def commands_of_pages():
+    """Each command of a script or experiment in the code blocks of the pages."""
     for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
-        for line in re.findall(r"^    .*?(python scripts/.*)$", text, re.MULTILINE):
-            command = line.split("  #")[0].removeprefix("python ")
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        fenced = re.findall(r"^```(?:bash|sh|console)?\n(.*?)^```", text, re.M | re.S)
+        indented = re.findall(r"^    .*$", text, re.MULTILINE)
+        for line in PROGRAM.findall("\n".join([*fenced, *indented])):
+            command = line.split("  #")[0].removeprefix("python ").strip()
             yield command
             yield from command.split(" -- python ")[1:]
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(told_commands()))
-def test_commands_of_the_pages_have_options_that_there_are(command, monkeypatch):
+@pytest.mark.parametrize("command", dict.fromkeys(commands_of_pages()))
+def test_commands_of_the_pages_have_valid_options(command, monkeypatch):
     script, *arguments = shlex.split(command)
-    taken = []
-    monkeypatch.setattr(command_line, "run", lambda x, *_, **__: taken.append(x))
-    with pytest.raises(SystemExit):
-        runpy.run_path(str(ROOT / script), run_name="__main__")
+    configs, run = [], command_line.run
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    monkeypatch.setattr(
+        command_line,
+        "run",
+        lambda config_class, *_, **__: run(config_class, configs.append, False),
+    )
     if "--config" in arguments:
         write_json(arguments[arguments.index("--config") + 1], {})
-    assert isinstance(command_line._parse(taken[0], arguments), taken[0])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert len(configs) == 1
 
 
 def test_training_then_prediction_as_the_readme_says(trained, tmp_path):
     config, results, output = trained
-    for part in ("Data: oxford_iiit_pet", "Epoch 1/2", "| test, 298 photographs"):
+    for part in ("Data: oxford_iiit_pet", "Epoch 1/2", "| test, 298 images"):
         assert part in output
     [use] = [x for x in output.splitlines() if x.startswith("Use it:")]
     model = use.split("--model ")[1].split()[0]
@@ -114,12 +127,12 @@ def test_training_then_prediction_as_the_readme_says(trained, tmp_path):
     assert [mask.name for mask in masks] == ["0.png", "1.png"]
     assert Image.open(masks[0]).size == (24, 20)
 
-    again = ["--name", config.name, "--runs-dir", config.runs_dir]
+    again = ["--name", config.run_name, "--runs-dir", config.runs_dir]
     answer = run(tmp_path, "train_unet.py", *again)
     assert answer.returncode == 2 and "--resume" in answer.stderr
 
 
-def test_broken_photograph_ends_prediction_with_1(trained, tmp_path):
+def test_broken_image_ends_prediction_with_1(trained, tmp_path):
     images, _ = write_photos_and_masks(tmp_path, count=2)
     (images / "1.png").write_bytes(b"")
     answer = run(
@@ -157,13 +170,13 @@ def test_wrong_labels_are_drawn_and_judged(trained_cvae, small_sets, tmp_path):
     model = results["saved_model"]
     answer = run(
         tmp_path,
-        "wrong_labels.py",
+        "relabel_cvae.py",
         *["--model", model, "--count", 9, "--data-dir", small_sets],
     )
     assert answer.returncode == 0, answer.stderr
     assert "Traceback" not in answer.stderr
-    assert "read as the label sent" in answer.stdout
-    out = tmp_path / "wrong_labels" / config.name
+    assert "label accuracy" in answer.stdout
+    out = tmp_path / "relabelled" / config.run_name
     assert {path.name for path in out.iterdir()} == {
         "wrong_labels.png",
         "all_labels.png",
@@ -178,7 +191,7 @@ def test_own_picture_is_drawn_under_a_label(trained_cvae, tmp_path):
     Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
     answer = run(
         tmp_path,
-        "wrong_labels.py",
+        "relabel_cvae.py",
         *["--model", trained_cvae[1]["saved_model"], "--image", "mine.png"],
         *["--out", "out", "--label", 3],
     )
@@ -188,7 +201,7 @@ def test_own_picture_is_drawn_under_a_label(trained_cvae, tmp_path):
 
 def test_vae_is_trained_as_the_readme_says(trained_cvae):
     _, _, output = trained_cvae
-    for part in ("Data: mnist", "Epoch 1/2", "100 test images", "Judge it:"):
+    for part in ("Data: mnist", "Epoch 1/2", "100 test images", "Evaluate it:"):
         assert part in output
 
 
@@ -199,8 +212,10 @@ def test_export_is_compared_in_a_folder_of_the_model_s_name(trained, tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "exports/pets/saved_model/saved_model.pb").exists()
-    told = json.loads((tmp_path / "exports/pets/comparison_none.json").read_text())
-    assert list(told["runtimes"]) == ["SavedModel", "saved_model"]
+    comparison = json.loads(
+        (tmp_path / "exports/pets/comparison_none.json").read_text()
+    )
+    assert list(comparison["runtimes"]) == ["SavedModel", "saved_model"]
     again = run(
         tmp_path, "export_model.py", "--model", model, "--format", "saved_model"
     )
