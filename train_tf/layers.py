@@ -17,6 +17,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         use_batch = training and self.trainable
         if (
             keras.backend.backend() != "tensorflow"
+            or self.variable_dtype != "float32"  # TensorFlow has no such operation
             or len(inputs.shape) != 4
             or self.axis not in (-1, 3)
             or mask is not None
