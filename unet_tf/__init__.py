@@ -20,6 +20,7 @@ _MODULES = {
 }
 __all__ = list(_MODULES)
 
+register_on_keras_import("train_tf", ("layers", "optimizers", "schedule"))
 register_on_keras_import("unet_tf", ("layers", "losses", "metrics"))
 
 
