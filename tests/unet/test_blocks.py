@@ -1,4 +1,4 @@
-"""Each way down halves, each way up doubles; both by what their names say."""
+"""Each block changes height and width as its name says."""
 
 import keras
 import numpy as np
@@ -15,12 +15,12 @@ def layers_of(block, *arguments, shape=(8, 12, 4)):
 
 
 @pytest.mark.parametrize("name", DOWN_BLOCKS)
-def test_way_down_halves_and_keeps_the_channels(name):
+def test_downsampling_halves_and_keeps_the_channels(name):
     assert layers_of(DOWN_BLOCKS[name]).output_shape == (None, 4, 6, 4)
 
 
 @pytest.mark.parametrize("name", UP_BLOCKS)
-def test_way_up_doubles_and_gives_the_channels_asked_for(name):
+def test_upsampling_doubles_and_returns_the_requested_channels(name):
     assert layers_of(UP_BLOCKS[name], 3).output_shape == (None, 16, 24, 3)
 
 

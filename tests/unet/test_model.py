@@ -70,7 +70,7 @@ def test_images_of_any_size_come_back_at_their_own_size(down, up, size):
 
 
 def test_padding_is_cropped_where_it_was_added():
-    # Without training, moving the picture by a whole cell moves the answer alike.
+    # Without training, shifting the image by a whole cell shifts the logits alike.
     model = small_unet((None, None, 3), down="maxpool", depth=2)
     image = np.random.rand(1, 13, 13, 3).astype("float32")
     inside = np.zeros((1, 16, 16, 3), "float32")
@@ -99,12 +99,12 @@ def test_default_counts_of_parameters():
     assert counts["strided", "transpose"] == counts["strided", "upsample"] == 2_360_675
 
 
-def test_every_layer_with_weights_has_a_name_of_its_part():
+def test_every_layer_with_weights_is_named_by_its_place():
     model = small_unet(depth=3)
-    parts = ("encoder", "down", "bottom", "up", "decoder", "logits")
+    places = ("encoder", "down", "bottom", "up", "decoder", "logits")
     for layer in model.layers:
         if layer.weights:
-            assert layer.name.startswith(parts), layer.name
+            assert layer.name.startswith(places), layer.name
 
 
 def test_batch_norm_trains():
@@ -130,13 +130,39 @@ def test_batch_norm_trains():
         if jit or policy != "float32"  # steps above
     ],
 )
-def test_every_variant_steps_in_every_precision(down, up, policy, jit):
+def test_every_variant_trains_in_every_precision(down, up, policy, jit):
     keras.config.set_dtype_policy(policy)
     model = small_unet(down=down, up=up)
     assert model.outputs[0].dtype == "float32"
     loss, gradients = loss_and_gradients(model, **{"jit_compile": True} if jit else {})
     assert np.isfinite(loss)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def policies_of(model):
+    _, *layers = model._flatten_layers()  # the model itself takes the global one
+    return [layer.dtype_policy.name for layer in layers if layer.weights]
+
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("down", "up"), [("maxpool", "transpose"), ("strided", "upsample")]
+)
+@pytest.mark.parametrize("built", PRECISIONS)
+def test_saved_model_loads_under_every_precision(down, up, built, tmp_path):
+    # Sublayers took the global precision, not their layer's, and loading failed.
+    keras.config.set_dtype_policy(built)
+    model = small_unet(down=down, up=up)
+    images = np.random.default_rng(0).random((2, 16, 16, 3), "float32")
+    expected = model(images)
+    model.save(tmp_path / "unet.keras")
+    for policy in PRECISIONS:
+        keras.config.set_dtype_policy(policy)
+        loaded = keras.models.load_model(tmp_path / "unet.keras")
+        np.testing.assert_array_equal(loaded(images), expected)
+        assert policies_of(loaded) == policies_of(model)
 
 
 def test_compiled_by_xla_a_variant_gives_the_same_loss():
@@ -155,7 +181,7 @@ def test_wrong_numbers_are_refused_by_name(wrong):
         build_unet(**wrong)
 
 
-def test_blocks_of_ones_own_need_no_change_of_the_model():
+def test_custom_block_needs_no_change_of_the_model():
     def average_down(x, name):
         return keras.layers.AveragePooling2D(2, name=f"{name}_average")(x)
 
