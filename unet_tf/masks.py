@@ -41,7 +41,7 @@ def class_ids(masks, logits_shape):
     valid = ops.all(fits)
     if not _is_true_or_unknown(valid):
         wrong = ops.convert_to_numpy(masks)[~ops.convert_to_numpy(fits)]
-        raise ValueError(f"Expected {expected}. Received: {wrong[0]}")
+        raise ValueError(f"Expected {expected}. Received: {wrong[0]!s}")
     return ids, valid
 
 

@@ -1,4 +1,4 @@
-"""Losses: values worked by hand, no dependence on batches, nothing wrong accepted."""
+"""Losses: values worked by hand, no dependence on batches, wrong masks refused."""
 
 import math
 
@@ -10,13 +10,13 @@ from keras import ops
 from unet_tf.losses import LOSSES, Crossentropy, Dice
 from unet_tf.model import build_unet
 
-SURE = 100.0
+CONFIDENT = 100.0
 LN2, LN_4_3 = math.log(2), math.log(4 / 3)
 
 
 def logits_of(ids, classes=2):
-    """Logits that are sure of the given class ids."""
-    return SURE * np.eye(classes, dtype="float32")[np.asarray(ids)]
+    """Logits that give certainty to class ids."""
+    return CONFIDENT * np.eye(classes, dtype="float32")[np.asarray(ids)]
 
 
 def random_batch(seed, count=5, classes=3):
@@ -40,7 +40,7 @@ def test_loss_of_one_pixel_is_as_worked_by_hand(name, expected):
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
-def test_dice_is_taken_of_each_image_and_class():
+def test_dice_is_computed_per_image_and_class():
     # Image 1: all right, class 0 absent from both. Image 2: class 0 has 3 of 4 pixels
     # and is predicted on all, 6/7; class 1 has one pixel and is predicted nowhere, 0.
     masks = [[[1, 1], [1, 1]], [[0, 0], [0, 1]]]
@@ -107,10 +107,10 @@ def test_loss_is_finite_and_dice_stays_within_bounds(name, size):
         assert value <= 1
 
 
-def test_sure_and_right_logits_have_no_loss():
+def test_confident_and_correct_logits_have_no_loss():
     masks = np.random.default_rng(0).integers(0, 3, (2, 4, 4))
     for loss in LOSSES.values():
-        assert float(loss()(masks, logits_of(masks, 3) - SURE / 2)) < 1e-6
+        assert float(loss()(masks, logits_of(masks, 3) - CONFIDENT / 2)) < 1e-6
 
 
 def test_dice_pushes_an_absent_class_down_with_a_finite_gradient():
@@ -133,7 +133,7 @@ def test_dice_pushes_an_absent_class_down_with_a_finite_gradient():
 @pytest.mark.parametrize(
     "shape", [(2, 8, 8, 3), (2, 8, 7), (2, 8, 8, 2, 1), (8, 8), (3, 8, 8, 1)]
 )
-def test_shapes_that_do_not_belong_together_are_named(name, shape):
+def test_shapes_that_do_not_match_are_named(name, shape):
     with pytest.raises(ValueError, match="masks of shape") as error:
         LOSSES[name]()(np.zeros(shape), np.zeros((2, 8, 8, 2)))
     assert str(shape) in str(error.value) and "(2, 8, 8, 2)" in str(error.value)
@@ -155,11 +155,33 @@ def test_class_ids_out_of_range_are_refused_by_name(name, wrong):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_class_ids_out_of_range_in_a_compiled_function_give_nan(name):
+@pytest.mark.parametrize("wrong", [0.7, -0.3, float("nan")])
+def test_fractional_class_ids_are_refused(name, wrong):
+    masks = np.array([[[0, wrong], [1, 2]]])
+    with pytest.raises(ValueError, match=f"class ids 0 to 2, or 255.*{wrong}$"):
+        LOSSES[name]()(masks, np.zeros((1, 2, 2, 3)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "row", [(0, 0, 0), (0.2, 0.5, 0.3), (1, 1, 0), (0, 2, 0), (0, 255, 0)]
+)
+def test_rows_that_are_not_one_hot_are_refused(name, row):
+    # They counted as class 0, or as the largest.
+    masks = np.eye(3)[np.zeros((1, 2, 2), int)]
+    masks[0, 1, 0] = row
+    with pytest.raises(ValueError, match="one-hot masks with a single 1.*Received: "):
+        LOSSES[name]()(masks, np.zeros((1, 2, 2, 3)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_invalid_masks_in_a_compiled_function_give_nan(name):
     import tensorflow as tf
 
     loss = tf.function(LOSSES[name]())
     assert math.isnan(loss(tf.constant([[[0, 7]]]), tf.zeros((1, 1, 2, 3))))
+    assert math.isnan(loss(tf.constant([[[0, 0.7]]]), tf.zeros((1, 1, 2, 3))))
+    assert math.isnan(loss(tf.zeros((1, 1, 2, 3)), tf.zeros((1, 1, 2, 3))))
     assert math.isfinite(loss(tf.constant([[[0, 2]]]), tf.zeros((1, 1, 2, 3))))
 
 
@@ -174,12 +196,12 @@ def test_loss_is_saved_and_loaded_with_its_model(name, tmp_path):
     assert loaded.evaluate(images, masks, verbose=0) == pytest.approx(expected)
 
 
-def test_losses_are_the_sums_and_kinds_their_names_say():
+def test_losses_are_what_their_names_say():
     masks, logits = random_batch(3)
     both = float(LOSSES["bce"]()(masks, logits)) + float(Dice()(masks, logits))
     assert float(LOSSES["bce_dice"]()(masks, logits)) == pytest.approx(both, rel=1e-6)
-    ids, sure = np.array([[[0, 1, 2]]]), np.zeros((1, 1, 3, 3), "float32")
+    ids, logits = np.array([[[0, 1, 2]]]), np.zeros((1, 1, 3, 3), "float32")
     keras_value = ops.mean(
-        keras.losses.sparse_categorical_crossentropy(ids, sure, True)
+        keras.losses.sparse_categorical_crossentropy(ids, logits, True)
     )
-    assert float(Crossentropy()(ids, sure)) == pytest.approx(float(keras_value))
+    assert float(Crossentropy()(ids, logits)) == pytest.approx(float(keras_value))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet_tf.metrics import SegmentationMetrics, segmentation_metrics
 
@@ -29,7 +30,7 @@ def measured(metric):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 7])
-def test_figures_equal_numpy_whatever_the_batch_size(batch_size):
+def test_metrics_equal_numpy_whatever_the_batch_size(batch_size):
     draw = np.random.default_rng(0)
     masks = draw.choice([0, 1, 2, 255], (7, 6, 5, 1))
     logits = draw.normal(size=(7, 6, 5, 3)).astype("float32")
@@ -41,7 +42,7 @@ def test_figures_equal_numpy_whatever_the_batch_size(batch_size):
     assert measured(metric) == pytest.approx(expected, rel=1e-6)
 
 
-def test_figures_of_logits_and_of_probabilities_are_those_of_the_larger():
+def test_logits_and_probabilities_predict_the_class_of_the_largest():
     truth = np.array([0, 1, 1, 0]).reshape(1, 2, 2)
     for of_class_1 in ([0.1, 0.9, 0.8, 0.2], [-2.0, 2.0, 0.6, -1.0]):
         of_class_1 = np.array(of_class_1).reshape(1, 2, 2)
@@ -51,7 +52,7 @@ def test_figures_of_logits_and_of_probabilities_are_those_of_the_larger():
         assert measured(metric)["mean_iou"] == 1.0
 
 
-def test_class_that_is_nowhere_has_no_iou_and_does_not_count():
+def test_absent_class_has_no_iou_and_does_not_count():
     metric = SegmentationMetrics(NAMES)
     metric.update_state(np.zeros((1, 2, 2)), np.eye(3)[np.zeros((1, 2, 2), int)])
     assert measured(metric) == pytest.approx(
@@ -66,7 +67,7 @@ def test_class_that_is_nowhere_has_no_iou_and_does_not_count():
     )
 
 
-def test_where_no_pixel_counts_there_is_no_figure():
+def test_metrics_are_nan_if_no_pixel_counts():
     metric = SegmentationMetrics(NAMES)
     metric.update_state(np.full((1, 2, 2), 255), np.zeros((1, 2, 2, 3)))
     assert np.isnan(list(measured(metric).values())).all()
@@ -79,7 +80,7 @@ def test_counts_stay_exact_beyond_the_whole_numbers_of_float32():
     assert int(metric.confusion[0, 0]) == 2**24 + 1
 
 
-def test_reset_forgets():
+def test_reset_clears_the_counts():
     metric = SegmentationMetrics(("a", "b"))
     metric.update_state(np.ones((1, 1, 1)), [[[[1.0, 0.0]]]])
     metric.reset_state()
@@ -87,19 +88,77 @@ def test_reset_forgets():
     assert measured(metric)["accuracy"] == 1
 
 
-def test_figures_worked_by_hand():
-    # Class 0: 3 right, 1 taken for class 1; class 1: 2 right, none missed.
-    figures = segmentation_metrics(np.array([[3, 1], [0, 2]]), ("a", "b"))
-    assert {name: float(value) for name, value in figures.items()} == pytest.approx(
+def test_metrics_worked_by_hand():
+    # Class 0: 3 correct, 1 predicted as class 1; class 1: 2 correct, none missed.
+    metrics = segmentation_metrics(np.array([[3, 1], [0, 2]]), ("a", "b"))
+    assert {name: float(value) for name, value in metrics.items()} == pytest.approx(
         {"accuracy": 5 / 6, "iou_a": 3 / 4, "iou_b": 2 / 3, "mean_iou": 17 / 24}
     )
 
 
-def test_metric_of_another_shape_is_refused():
+def test_masks_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="masks of shape"):
         SegmentationMetrics(("a", "b")).update_state(
             np.zeros((1, 2, 3)), np.zeros((1, 3, 2, 2))
         )
+
+
+def one_hot(row):
+    masks = np.eye(3)[np.zeros((1, 2, 2), int)]
+    masks[0, 1, 0] = row
+    return masks
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (np.full((1, 2, 2), 3), "class ids 0 to 2, or 255 for ignored.*Received: 3$"),
+        (np.full((1, 2, 2), -1), "class ids 0 to 2.*Received: -1$"),
+        (np.full((1, 2, 2), 0.7), "class ids 0 to 2.*Received: 0.7$"),
+        (one_hot((0, 0, 0)), r"one-hot masks.*Received: \[0. 0. 0.\]$"),
+        (one_hot((0.25, 0.5, 0.25)), r"one-hot masks.*Received: \[0.25 0.5  0.25\]$"),
+    ],
+    ids=["too large", "negative", "fraction", "zeros", "soft"],
+)
+def test_invalid_masks_are_refused(masks, message):
+    metric = SegmentationMetrics(NAMES)
+    with pytest.raises(ValueError, match=message):
+        metric.update_state(masks, np.zeros((1, 2, 2, 3)))
+    assert not np.any(metric.confusion)
+
+
+def test_invalid_masks_in_a_compiled_function_count_nothing():
+    metric = SegmentationMetrics(NAMES)
+    update = tf.function(metric.update_state)
+    for wrong in (3, -1, 254):
+        update(tf.constant([[[0, wrong]]]), tf.zeros((1, 1, 2, 3)))
+    assert not np.any(metric.confusion)
+    update(tf.constant([[[0, 255]]]), tf.zeros((1, 1, 2, 3)))
+    assert np.sum(metric.confusion) == 1
+
+
+def test_sample_weight_is_refused():
+    # It was ignored without a word.
+    with pytest.raises(ValueError, match="Expected no sample_weight.*Received"):
+        SegmentationMetrics(NAMES).update_state(
+            np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 3)), sample_weight=np.ones(1)
+        )
+
+
+def test_logits_of_another_number_of_classes_are_refused():
+    with pytest.raises(ValueError, match="logits of 3 classes.*1, 2, 2, 4"):
+        SegmentationMetrics(NAMES).update_state(
+            np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 4))
+        )
+
+
+def test_weighted_training_leaves_the_metric_unweighted():
+    image = keras.Input((2, 2, 1))
+    model = keras.Model(image, keras.layers.Conv2D(3, 1)(image))
+    model.compile("sgd", "mse", metrics=[SegmentationMetrics(NAMES)], run_eagerly=True)
+    images, masks = np.zeros((2, 2, 2, 1)), np.eye(3)[np.zeros((2, 2, 2), int)]
+    logs = model.train_on_batch(images, masks, np.array([1.0, 0.0]), return_dict=True)
+    assert 0 <= logs["accuracy"] <= 1
 
 
 def test_metric_survives_its_config():
