@@ -108,7 +108,7 @@ def test_masks_of_colours_or_fractions_are_refused(tmp_path):
 
 
 def test_rotation_noted_by_the_camera_is_honoured(tmp_path):
-    # The mask was drawn over the photograph as a person sees it.
+    # The mask was drawn over the rotated image.
     images, masks = write_photos_and_masks(tmp_path, count=3)
     exif = Image.Exif()
     exif[274] = 6
@@ -133,7 +133,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         "0.png: no mask '0.*'",
         "1.png: no image '1.*'",
         "2.png: cannot be read",
-        "3.png: cannot be read as a picture (empty file)",
+        "3.png: cannot be read as an image (empty file)",
         "4.png: 5x6 pixels, but 4.png has 24x20",
         "5.png: has the same file stem as",
     ):

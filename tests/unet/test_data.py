@@ -1,4 +1,4 @@
-"""Photographs for training: whole labels, fair splits, masks that move with them."""
+"""Training data: whole labels, fair splits, masks augmented with their images."""
 
 import dataclasses
 
@@ -13,17 +13,17 @@ from unet_tf import data
 from unet_tf.config import UNetConfig
 
 
-def test_pets_come_in_three_official_parts(tiny, capsys):
-    photographs = data.load_data(tiny)
-    assert photographs.counts == {"train": 256, "validation": 45, "test": 298}
-    assert photographs.class_names == ("pet", "background", "outline")
-    photos, masks, names = photographs.test
+def test_pets_have_three_official_splits(tiny, capsys):
+    dataset = data.load_data(tiny)
+    assert dataset.counts == {"train": 256, "validation": 45, "test": 298}
+    assert dataset.class_names == ("pet", "background", "outline")
+    images, masks, names = dataset.test
     assert len(set(names)) == 298 and names[0].endswith(".jpg")
-    assert (photos.shape, photos.dtype) == ((298, 32, 32, 3), np.uint8)
+    assert (images.shape, images.dtype) == ((298, 32, 32, 3), np.uint8)
     assert (masks.shape, masks.dtype) == ((298, 32, 32, 1), np.uint8)
-    said = capsys.readouterr().out
-    assert "datasets/oxford_iiit_pet/4.0.0 (301 train, 298 test)" in said
-    assert "train 256, validation 45, test 298" in said
+    output = capsys.readouterr().out
+    assert "datasets/oxford_iiit_pet/4.0.0 (301 train, 298 test)" in output
+    assert "train 256, validation 45, test 298" in output
 
 
 def test_masks_keep_whole_labels_after_resizing():
@@ -33,20 +33,20 @@ def test_masks_keep_whole_labels_after_resizing():
         assert set(np.unique(data.resize_mask(mask, size))) == {0, 7, 255}
 
 
-def test_pets_hold_the_three_classes_alone(tiny):
-    for masks in (part.masks for part in data.load_data(tiny)[:3]):
+def test_pets_hold_only_the_three_classes(tiny):
+    for masks in (split.masks for split in data.load_data(tiny)[:3]):
         assert set(np.unique(masks)) == {0, 1, 2}
 
 
 def test_article_split_validates_on_a_fifth_of_all(tiny):
-    photographs = data.load_data(dataclasses.replace(tiny, split="article"))
-    assert photographs.counts == {"train": 479, "validation": 120, "test": 120}
+    dataset = data.load_data(dataclasses.replace(tiny, split="article"))
+    assert dataset.counts == {"train": 479, "validation": 120, "test": 120}
 
 
 def test_split_depends_on_the_seed_alone(tiny):
     def validation(seed):
         config = dataclasses.replace(tiny, seed=seed)
-        return data.load_data(config).validation.photos
+        return data.load_data(config).validation.images
 
     assert (validation(1) == validation(1)).all()
     assert (validation(1) != validation(2)).any()
@@ -63,11 +63,11 @@ def test_split_does_not_depend_on_the_order_files_were_made_in(tiny, tmp_path):
     two = dataclasses.replace(tiny, images=other / "images", masks=other / "masks")
     left, right = data.load_data(one), data.load_data(two)
     assert left.split == right.split
-    np.testing.assert_array_equal(left.train.photos, right.train.photos)
+    np.testing.assert_array_equal(left.train.images, right.train.images)
 
 
-def test_augmentation_moves_photograph_and_mask_alike():
-    # Photographs that show their own masks: they must still do so afterwards.
+def test_augmentation_moves_image_and_mask_alike():
+    # Images that show their own masks: they must still do so afterwards.
     draw = np.random.default_rng(0)
     masks = np.kron(draw.integers(0, 2, (6, 4, 4, 1)), np.ones((1, 16, 16, 1), int))
     images = np.repeat(masks, 3, -1).astype("float32")
@@ -83,89 +83,87 @@ def test_augmentation_moves_photograph_and_mask_alike():
     assert agreeing.mean() > 0.97  # all but edges, where colours are blended
 
 
-def test_augmentation_keeps_photographs_in_range_and_labels_whole(tiny):
-    photographs = data.load_data(tiny)
-    for images, masks in data.training_batches(photographs, tiny, range(1)):
+def test_augmentation_keeps_images_in_range_and_labels_whole(tiny):
+    dataset = data.load_data(tiny)
+    for images, masks in data.training_batches(dataset, tiny, range(1)):
         assert images.dtype == "float32"
         assert images.numpy().min() >= 0 and images.numpy().max() <= 1
         assert set(np.unique(masks)) <= {0, 1, 2}
 
 
-def test_every_photograph_is_seen_once_an_epoch(tiny):
+def test_every_image_is_seen_once_per_epoch(tiny):
     config = dataclasses.replace(tiny, augment=False, batch_size=48)
-    photographs = data.load_data(config)
+    dataset = data.load_data(config)
     seen = [
         image
-        for images, _ in data.training_batches(photographs, config, range(1))
+        for images, _ in data.training_batches(dataset, config, range(1))
         for image in np.round(images * 255).astype("uint8")
     ]
     assert len(seen) == 256
-    assert {x.tobytes() for x in seen} == {
-        x.tobytes() for x in photographs.train.photos
-    }
+    assert {x.tobytes() for x in seen} == {x.tobytes() for x in dataset.train.images}
 
 
 def test_evaluation_batches_hold_all_in_order(tiny):
-    part = data.load_data(tiny).validation
-    batches = list(data.evaluation_batches(part, 7))
-    np.testing.assert_array_equal(np.concatenate([m for _, m in batches]), part.masks)
+    split = data.load_data(tiny).validation
+    batches = list(data.evaluation_batches(split, 7))
+    np.testing.assert_array_equal(np.concatenate([m for _, m in batches]), split.masks)
     np.testing.assert_allclose(
-        np.concatenate([p for p, _ in batches]), part.photos / 255, rtol=1e-6
+        np.concatenate([p for p, _ in batches]), split.images / 255, rtol=1e-6
     )
 
 
 @pytest.mark.parametrize("ids", [(0, 1), (0, 255), (1, 0)])
-def test_own_photographs_are_split_in_three(ids, tmp_path):
+def test_own_images_are_split_in_three(ids, tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=20, ids=ids)
     config = UNetConfig(images=images, masks=masks, image_size=16)
-    photographs = data.load_data(config)
-    assert photographs.counts == {"train": 14, "validation": 3, "test": 3}
-    assert photographs.class_names == ("class_0", "class_1")
-    photos, masks, _ = photographs.train
-    bright = photos.mean(axis=-1, keepdims=True) > 120
+    dataset = data.load_data(config)
+    assert dataset.counts == {"train": 14, "validation": 3, "test": 3}
+    assert dataset.class_names == ("class_0", "class_1")
+    images, masks, _ = dataset.train
+    bright = images.mean(axis=-1, keepdims=True) > 120
     assert ((masks == (1 if ids[1] else 0)) == bright).mean() > 0.9
 
 
-def test_photographs_that_do_not_fit_into_memory_are_not_read(tmp_path, monkeypatch):
+def test_images_that_do_not_fit_into_memory_are_not_read(tmp_path, monkeypatch):
     from train_tf import devices
 
     images, masks = write_photos_and_masks(tmp_path, count=8)
     free = devices.psutil.virtual_memory()._replace(available=2**10)
     monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
-    with pytest.raises(ValueError, match="8 photographs .*--image-size smaller"):
+    with pytest.raises(ValueError, match="8 images .*smaller --image-size"):
         data.load_data(UNetConfig(images=images, masks=masks))
 
 
-def test_part_of_which_no_pixel_counts_is_refused(tmp_path):
+def test_split_without_a_pixel_that_counts_is_refused(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=8)
     config = dataclasses.replace(tiny_config(tmp_path), images=images, masks=masks)
     (seen,) = data.load_data(config).validation.names
     nothing = Image.fromarray(np.full((20, 24), 255, "uint8"))
     nothing.save((masks / seen).with_suffix(".png"))
-    with pytest.raises(InputError, match="validation part too. All 1 of it in"):
+    with pytest.raises(InputError, match="validation split. All 1 masks of it in"):
         data.load_data(config)
 
 
-def test_too_few_photographs_for_three_parts_are_refused(tmp_path):
+def test_too_few_images_for_three_splits_are_refused(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     with pytest.raises(ValueError, match="3 examples are too few.*validation"):
         data.load_data(UNetConfig(images=images, masks=masks, image_size=16))
 
 
-def test_photographs_that_cannot_fit_are_refused_before_any_is_read(tiny, monkeypatch):
+def test_images_that_cannot_fit_are_refused_before_any_is_read(tiny, monkeypatch):
     def refuse(*_):
-        raise AssertionError("read photographs")
+        raise AssertionError("read images")
 
     monkeypatch.setattr(data, "read_arrays", refuse)
     config = dataclasses.replace(tiny, image_size=8192)
-    with pytest.raises(InputError, match="599 photographs.*8192x8192.*--image-size"):
+    with pytest.raises(InputError, match="599 images.*8192x8192.*--image-size"):
         data.load_data(config)
 
 
-def test_every_class_has_a_colour_of_its_own():
+def test_every_class_has_its_own_colour():
     assert data.class_colours(3) == data.COLOURS[:3]
     many = data.class_colours(40)
     assert len(set(many)) == 40 and many[:8] == data.COLOURS
     assert all(
-        0 <= part <= 255 for colour in data.class_colours(255) for part in colour
+        0 <= value <= 255 for colour in data.class_colours(255) for value in colour
     )

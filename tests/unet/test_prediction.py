@@ -1,4 +1,4 @@
-"""Prediction: at the photograph's size, names kept, broken files told."""
+"""Prediction: at the image's own size, names kept, broken files reported."""
 
 import json
 
@@ -12,18 +12,18 @@ from train_tf.errors import InputError
 from unet_tf.prediction import Segmenter, predict
 
 
-def save_photo(path, size=(60, 40), **options):
+def save_image(path, size=(60, 40), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3))
     Image.fromarray(draw.astype("uint8")).save(path, **options)
 
 
-def test_masks_and_overlays_have_the_photographs_size_and_name(trained, tmp_path):
+def test_masks_and_overlays_have_the_images_size_and_name(trained, tmp_path):
     _, results, _ = trained
-    photos, out = tmp_path / "photos", tmp_path / "out"
+    images, out = tmp_path / "images", tmp_path / "out"
     for name in ("a.jpg", "sub/b.webp", "sub/deep/c.tif", "d.bmp"):
-        save_photo(photos / name)
-    assert predict(results["saved_model"], photos, out) == (4, [])
+        save_image(images / name)
+    assert predict(results["saved_model"], images, out) == (4, [])
     for kind in ("masks", "overlays"):
         found = {str(x.relative_to(out / kind)) for x in (out / kind).rglob("*.png")}
         assert found == {"a.png", "sub/b.png", "sub/deep/c.png", "d.png"}
@@ -35,30 +35,30 @@ def test_masks_and_overlays_have_the_photographs_size_and_name(trained, tmp_path
         assert (overlay.size, overlay.mode) == ((60, 40), "RGB")
 
 
-def test_mirror_is_asked_for_by_its_option(trained, tmp_path):
+def test_flip_averaging_is_an_option(trained, tmp_path):
     model, made = trained[1]["saved_model"], {}
-    save_photo(tmp_path / "a.png")
-    for mirror in (False, True):
-        predict(model, tmp_path / "a.png", tmp_path / "out", mirror)
+    save_image(tmp_path / "a.png")
+    for flip in (False, True):
+        predict(model, tmp_path / "a.png", tmp_path / "out", flip)
         mask = np.asarray(Image.open(tmp_path / "out/masks/a.png"))
-        made[mirror] = mask
-        segmenter = Segmenter(model, mirror)
+        made[flip] = mask
+        segmenter = Segmenter(model, flip)
         np.testing.assert_array_equal(mask, segmenter(read_image(tmp_path / "a.png")))
     assert (made[False] != made[True]).any()
 
 
-def test_photograph_that_was_turned_is_seen_upright(trained, tmp_path):
+def test_exif_rotation_is_applied(trained, tmp_path):
     exif = Image.Exif()
     exif[274] = 6
-    save_photo(tmp_path / "turned.jpg", exif=exif)
-    predict(trained[1]["saved_model"], tmp_path / "turned.jpg", tmp_path / "out")
-    with Image.open(tmp_path / "out/masks/turned.png") as mask:
+    save_image(tmp_path / "rotated.jpg", exif=exif)
+    predict(trained[1]["saved_model"], tmp_path / "rotated.jpg", tmp_path / "out")
+    with Image.open(tmp_path / "out/masks/rotated.png") as mask:
         assert mask.size == (40, 60)
 
 
-def test_two_photographs_of_one_name_do_not_overwrite_each_other(trained, tmp_path):
-    save_photo(tmp_path / "in/a.jpg")
-    save_photo(tmp_path / "in/a.png")
+def test_two_images_of_one_stem_do_not_overwrite_each_other(trained, tmp_path):
+    save_image(tmp_path / "in/a.jpg")
+    save_image(tmp_path / "in/a.png")
     predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
     names = {path.name for path in (tmp_path / "out/masks").iterdir()}
     assert names == {"a.jpg.png", "a.png.png"}
@@ -66,22 +66,22 @@ def test_two_photographs_of_one_name_do_not_overwrite_each_other(trained, tmp_pa
 
 def test_no_name_is_given_twice(trained, tmp_path):
     for name in ("a.jpg", "a.png", "a.jpg.png"):
-        save_photo(tmp_path / "in" / name)
+        save_image(tmp_path / "in" / name)
     predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
     names = {path.name for path in (tmp_path / "out/masks").iterdir()}
     assert names == {"a.jpg.png", "a.png.png", "a.jpg.png.png"}
 
 
-def test_what_was_written_beside_the_photographs_is_none_of_them(trained, tmp_path):
-    save_photo(tmp_path / "a.jpg")
+def test_files_written_beside_the_images_are_not_taken_for_images(trained, tmp_path):
+    save_image(tmp_path / "a.jpg")
     for _ in range(2):
         written = predict(trained[1]["saved_model"], tmp_path, tmp_path / "predictions")
         assert written == (1, [])
     assert len(list(tmp_path.rglob("*.png"))) == 2
 
 
-def test_broken_photograph_is_told_and_the_rest_goes_on(trained, tmp_path):
-    save_photo(tmp_path / "in/a.jpg")
+def test_broken_image_is_reported_and_skipped(trained, tmp_path):
+    save_image(tmp_path / "in/a.jpg")
     (tmp_path / "in/b.jpg").touch()
     written, [problem] = predict(
         trained[1]["saved_model"], tmp_path / "in", tmp_path / "out"
@@ -92,7 +92,7 @@ def test_broken_photograph_is_told_and_the_rest_goes_on(trained, tmp_path):
 
 def test_masks_are_those_that_were_learnt(trained_on_own):
     config, _ = trained_on_own
-    segmenter = Segmenter(config.saved_models_dir / config.name)
+    segmenter = Segmenter(config.saved_model_folder)
     assert segmenter.class_names == ["class_0", "class_1"]
     agreeing = [
         segmenter(read_image(config.images / file.name)) == read_mask(file) // 255
@@ -101,11 +101,11 @@ def test_masks_are_those_that_were_learnt(trained_on_own):
     assert np.mean(agreeing) > 0.93
 
 
-def test_mirrored_prediction_of_a_mirrored_photograph_is_its_mirror(trained_on_own):
+def test_flip_averaged_prediction_of_a_flipped_image_is_flipped(trained_on_own):
     config, _ = trained_on_own
-    segmenter = Segmenter(config.saved_models_dir / config.name, mirror=True)
-    photo = read_image(config.images / "3.png")
-    np.testing.assert_array_equal(segmenter(photo[:, ::-1]), segmenter(photo)[:, ::-1])
+    segmenter = Segmenter(config.saved_model_folder, flip=True)
+    image = read_image(config.images / "3.png")
+    np.testing.assert_array_equal(segmenter(image[:, ::-1]), segmenter(image)[:, ::-1])
 
 
 @pytest.mark.parametrize("make", [False, True])
@@ -125,7 +125,7 @@ def test_newest_version_of_a_name_is_taken(trained, tmp_path):
     assert Segmenter(name).image_size == config.image_size
 
 
-def test_folder_without_pictures_is_named(trained, tmp_path):
+def test_folder_without_images_is_named(trained, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty"):
         predict(trained[1]["saved_model"], tmp_path / "empty", tmp_path / "out")
@@ -135,7 +135,7 @@ def test_workers_share_a_folder_and_names_follow_from_the_whole(
     trained, tmp_path, monkeypatch
 ):
     for name in ("a.jpg", "a.png", "b.jpg", "sub/c.jpg", "d.jpg"):
-        save_photo(tmp_path / "in" / name)
+        save_image(tmp_path / "in" / name)
     workers = ["host-0:1", "host-1:1"]
     written = 0
     for index in range(2):
