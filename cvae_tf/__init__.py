@@ -27,9 +27,8 @@ _MODULES = {
 }
 __all__ = list(_MODULES)
 
-register_on_keras_import(
-    "cvae_tf", ("layers", "likelihoods", "model", "networks", "ladder.model")
-)
+register_on_keras_import("cvae_tf", ("layers", "likelihoods", "model", "ladder.model"))
+register_on_keras_import("train_tf", ("layers", "optimizers", "schedule"))
 
 
 def __getattr__(name):

@@ -91,7 +91,6 @@ class CVAETask(task.Task):
 
     @staticmethod
     def tracked_options(config):
-        config = config.resolve()
         options = {name: getattr(config, name) for name in TRACKED}
         return {name: x for name, x in options.items() if x is not None}
 
