@@ -1,4 +1,4 @@
-"""Comparisons say what the networks' own figures say, no more."""
+"""Comparisons report what the results of the networks hold."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -6,22 +6,23 @@ from types import SimpleNamespace
 import compare_unets as compare
 import numpy as np
 import pytest
+from compare_unets import CompareUNetsConfig
 from unet_tables import GRID, PAIRS, as_markdown, name_of
 
 from train_tf.devices import resolve_precision
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json
 from unet_tf import report
-from unet_tf.config import CompareUNetsConfig
-from unet_tf.data import Part
-from unet_tf.evaluation import FIGURES
+from unet_tf.data import Split
+from unet_tf.evaluation import METRICS
 
 
-def written(parts, seed, mean_iou, ious):
-    """What `compare` writes of a network."""
+def results_of(variant, seed, mean_iou, mean_iou_per_image):
+    """Results as `compare` writes them."""
     return {
-        "config": {"seed": seed, "name": name_of(parts, seed), "batch_size": 8},
-        "command": "python scripts/compare_unets.py",
+        "run_name": name_of(variant, seed),
+        "config": {"seed": seed, "name": name_of(variant, seed), "batch_size": 8},
+        "command": "python experiments/compare_unets.py",
         "images": {"train": 9, "validation": 3, "test": 4},
         "precision": resolve_precision("auto"),
         "epochs": 2,
@@ -29,8 +30,8 @@ def written(parts, seed, mean_iou, ious):
         "macs": 5_600_000_000,
         "images_per_second": 20.0,
         "minutes": 7.0,
-        "figures": dict.fromkeys(FIGURES, 0.5) | {"mean_iou": mean_iou},
-        "ious": ious,
+        "metrics": dict.fromkeys(METRICS, 0.5) | {"mean_iou": mean_iou},
+        "mean_iou_per_image": mean_iou_per_image,
         "history": [
             {"epoch": n, "mean_iou": n / 9, "val_mean_iou": n / 10} for n in (1, 2)
         ],
@@ -41,14 +42,14 @@ def written(parts, seed, mean_iou, ious):
 def folder(tmp_path):
     """The results of two networks with two seeds each."""
     first, second = PAIRS[0], PAIRS[1]
-    for parts, seed, mean_iou, ious in (
+    for variant, seed, mean_iou, per_image in (
         (first, 0, 0.60, [0.5, 0.6, 0.7, 0.6]),
         (first, 1, 0.62, [0.5, 0.6, 0.8, 0.6]),
         (second, 0, 0.63, [0.6, 0.6, 0.7, 0.6]),
         (second, 1, 0.66, [0.6, 0.6, 0.8, 0.6]),
     ):
-        one = written(parts, seed, mean_iou, ious)
-        write_json(tmp_path / f"{one['config']['name']}.json", one)
+        results = results_of(variant, seed, mean_iou, per_image)
+        write_json(tmp_path / f"{results['run_name']}.json", results)
     write_json(tmp_path / "unet_maxpool_transpose_bce_dice.json", {"another": "loss"})
     return tmp_path
 
@@ -59,9 +60,9 @@ def test_pairs_of_the_assignment_are_part_of_the_grid():
 
 
 def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
-    one = written(PAIRS[0], 0, 0.6, [0.5])
-    del one["figures"]
-    write_json(tmp_path / f"{one['config']['name']}.json", one)
+    results = results_of(PAIRS[0], 0, 0.6, [0.5])
+    del results["metrics"]
+    write_json(tmp_path / f"{results['run_name']}.json", results)
     assert compare.read_trained(tmp_path) == {}
     with pytest.raises(InputError, match="Expected results of compare_unets.py"):
         compare.report(tmp_path, tmp_path)
@@ -70,18 +71,20 @@ def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
 def test_report_has_means_over_seeds_and_differences(folder):
     text = as_markdown(compare.read_trained(folder))
     assert "| max-pool, transpose, BCE | 0.5000 ± 0.0000 | 0.6100 ± 0.0141 |" in text
-    # One of four photographs is better by a tenth; in some resamples it is left out.
+    # One of four images is better by a tenth; some resamples leave it out.
     assert "Dice: +0.0250 (+0.0000 to +0.0750), 2 seeds\n" in text
     assert "| Dice for BCE, 2 pairs | +0.0000 ± 0.0000 | +0.0350 ± 0.0071 |" in text
-    assert "- Dice for BCE, 2 pairs: raises mean IoU in each." in text
+    assert "- Dice for BCE, 2 pairs: raises mean IoU in every pair." in text
     assert "strided" not in text
-    assert text.count("\n    python scripts/compare_unets.py\n") == 1
+    assert text.count("\n    python experiments/compare_unets.py\n") == 1
     assert "| 2 | 1,234 | 5.60 G | 20.0 | 7.0 |" in text
 
 
 def test_only_what_has_the_same_seed_is_compared(folder):
-    one = written(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])  # a third seed of the second
-    write_json(folder / f"{one['config']['name']}.json", one)
+    results = results_of(
+        PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9]
+    )  # a third seed of the second
+    write_json(folder / f"{results['run_name']}.json", results)
     text = as_markdown(compare.read_trained(folder))
     assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
     assert "| Dice for BCE, 2 pairs |" in text
@@ -98,38 +101,42 @@ def test_only_what_has_the_same_seed_is_compared(folder):
     ids=str,
 )
 def test_trainings_that_are_not_alike_are_not_compared(change, folder):
-    one = written(PAIRS[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9])
-    (one["config"] if "batch_size" in change else one).update(change)
-    write_json(folder / f"{one['config']['name']}.json", one)
-    with pytest.raises(InputError, match=f"equal {next(iter(change))}.*Give --out"):
+    results = results_of(PAIRS[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9])
+    (results["config"] if "batch_size" in change else results).update(change)
+    write_json(folder / f"{results['run_name']}.json", results)
+    with pytest.raises(
+        InputError, match=f"the same {next(iter(change))}.*another --out"
+    ):
         compare.read_trained(folder)
 
 
 def test_networks_without_a_seed_in_common_are_not_compared_pairwise(folder):
-    one = written(PAIRS[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
-    write_json(folder / f"{one['config']['name']}.json", one)
+    results = results_of(PAIRS[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
+    write_json(folder / f"{results['run_name']}.json", results)
     text = as_markdown(compare.read_trained(folder))
     assert "| strided, transpose, BCE | 0.5000 |" in text
     assert "- strided, transpose, BCE" not in text
 
 
-def test_change_that_goes_either_way_is_told_as_such(folder):
-    one = written(PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6])  # below the first's 0.62
-    write_json(folder / f"{one['config']['name']}.json", one)
+def test_change_without_a_common_direction_is_reported_as_such(folder):
+    results = results_of(
+        PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6]
+    )  # below the first's 0.62
+    write_json(folder / f"{results['run_name']}.json", results)
     text = as_markdown(compare.read_trained(folder))
-    assert "- Dice for BCE, 2 pairs: no figure goes the same way in all." in text
+    assert "- Dice for BCE, 2 pairs: no metric changes in the same" in text
 
 
 @pytest.fixture
 def figures(monkeypatch):
-    """The figures that are drawn, in the place of picture files."""
+    """The figures that are drawn, instead of files."""
     drawn = []
     for module in (compare, report):
         monkeypatch.setattr(module, "save_figure", lambda x, path: drawn.append(x))
     return drawn
 
 
-def test_curves_are_those_of_the_histories(folder, figures):
+def test_curves_show_the_histories(folder, figures):
     compare.draw_curves("curves.png", compare.read_trained(folder))
     first, second, *others = figures[0].axes
     assert first.get_title() == "max-pool, transpose, BCE" and not others
@@ -137,87 +144,89 @@ def test_curves_are_those_of_the_histories(folder, figures):
     assert np.allclose(lines, 2 * [[1 / 9, 2 / 9], [1 / 10, 2 / 10]])  # of two seeds
 
 
-def test_predictions_stand_in_the_row_of_their_network(figures):
+def test_predictions_are_in_the_row_of_their_network(figures):
     masks = np.zeros((2, 4, 4, 1), "uint8")
-    predicted = {"right, of course": masks[..., 0], "wrong": masks[..., 0] + 1}
-    photos, colours = np.full((2, 4, 4, 3), 7, "uint8"), ((1, 2, 3), (9, 8, 7))
-    report.draw_predictions("x.png", photos, masks, predicted, ("a", "b"), colours)
+    predicted = {"correct, of course": masks[..., 0], "wrong": masks[..., 0] + 1}
+    images, colours = np.full((2, 4, 4, 3), 7, "uint8"), ((1, 2, 3), (9, 8, 7))
+    report.draw_predictions("x.png", images, masks, predicted, ("a", "b"), colours)
     rows = [figures[0].axes[place : place + 2] for place in (0, 2, 4, 6)]
-    seen = [[axis.images[0].get_array()[0, 0].tolist() for axis in row] for row in rows]
-    assert [one for one, _ in seen] == [other for _, other in seen]
-    assert [x for x, _ in seen] == [[7, 7, 7], [1, 2, 3], [1, 2, 3], [9, 8, 7]]
-    labels = ["photograph", "truth", "right,\nof course", "wrong"]
+    drawn = [[axis.images[0].get_array()[0, 0].tolist() for axis in x] for x in rows]
+    assert [one for one, _ in drawn] == [other for _, other in drawn]
+    assert [x for x, _ in drawn] == [[7, 7, 7], [1, 2, 3], [1, 2, 3], [9, 8, 7]]
+    labels = ["image", "truth", "correct,\nof course", "wrong"]
     assert [row[0].get_ylabel() for row in rows] == labels
     titles = ["", "", "mean IoU 1.00", "mean IoU 0.00"]
     assert [row[1].get_title() for row in rows] == titles
 
 
 def test_close_up_shows_the_pet_s_probability_around_its_outline(figures):
-    lot = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     masks = np.zeros((2, 64, 64, 1), "uint8")
     masks[:, 20:30, 20:30] = 2
-    photos = lot.integers(0, 255, (2, 64, 64, 3), "uint8")
-    part = Part(photos, masks, np.array(["a", "b"]))
-    probabilities = {parts: lot.random((2, 64, 64, 3)) for parts in PAIRS[:2]}
-    compare.draw_close_up("x.png", part, probabilities, side=8)
+    images = generator.integers(0, 255, (2, 64, 64, 3), "uint8")
+    split = Split(images, masks, np.array(["a", "b"]))
+    probabilities = {x: generator.random((2, 64, 64, 3)) for x in PAIRS[:2]}
+    compare.draw_close_up("x.png", split, probabilities, side=8)
     pictures = [axis.images[0].get_array() for axis in figures[0].axes]
     assert len(pictures) == 6 and pictures[0].shape == (8, 8, 3)
     windows = np.lib.stride_tricks.sliding_window_view
-    for picture, parts in zip(pictures[2::2], PAIRS, strict=False):
-        of_pet = probabilities[parts][0, 15:35, 15:35, 0]
+    for picture, variant in zip(pictures[2::2], PAIRS, strict=False):
+        of_pet = probabilities[variant][0, 15:35, 15:35, 0]
         assert (windows(of_pet, (8, 8)) == picture).all((2, 3)).any()
 
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The configs that were trained, in the place of trainings."""
+    """The configs that are trained, instead of training."""
     configs = []
 
-    def train(own):
-        configs.append(own)
-        parts = (own.down, own.up, own.loss)
-        told = written(parts, own.seed, 0.5, [0.5] * 4)
-        return {**told, "epochs": own.epochs, "saved_model": f"{own.name}/1"}
+    def train(unet):
+        configs.append(unet)
+        variant = (unet.down, unet.up, unet.loss)
+        results = results_of(variant, unet.seed, 0.5, [0.5] * 4)
+        return {**results, "epochs": unet.epochs, "saved_model": f"{unet.name}/1"}
 
-    counts = SimpleNamespace(counts={"train": 9, "validation": 3, "test": 4})
+    data = SimpleNamespace(counts={"train": 9, "validation": 3, "test": 4})
     monkeypatch.setattr(compare, "train", train)
-    monkeypatch.setattr(compare, "load_data", lambda own: counts)
-    monkeypatch.setattr(compare, "look_at", lambda model, _: {"looked_at": model})
+    monkeypatch.setattr(compare, "load_data", lambda unet: data)
+    monkeypatch.setattr(compare, "evaluate", lambda model, _: {"evaluated": model})
     monkeypatch.setattr(compare, "report", lambda *folders: folders)
     return configs
 
 
-def test_each_network_is_trained_with_each_seed_and_looked_at(trained, tmp_path):
+def test_each_network_is_trained_with_each_seed_and_evaluated(trained, tmp_path):
     config = CompareUNetsConfig(seeds=(0, 3), epochs=2, out=tmp_path)
     assert compare.compare(config) == (tmp_path, config.saved_models_dir)
-    names = [name_of(parts, seed) for seed in (0, 3) for parts in PAIRS]
-    assert [own.name for own in trained] == names
-    assert all(own.resume and own.epochs == 2 for own in trained)
+    names = [name_of(variant, seed) for seed in (0, 3) for variant in PAIRS]
+    assert [unet.run_name for unet in trained] == names
+    assert all(unet.resume and unet.epochs == 2 for unet in trained)
     for name in names:
-        assert read_json(tmp_path / f"{name}.json")["looked_at"] == f"{name}/1"
+        assert read_json(tmp_path / f"{name}.json")["evaluated"] == f"{name}/1"
     trained.clear()
     compare.compare(dataclasses.replace(config, train=False))
     assert not trained
 
 
-def test_what_does_not_go_with_earlier_results_is_not_trained(trained, folder):
+def test_options_not_comparable_with_earlier_results_are_refused_before_training(
+    trained, folder
+):
     before = {file: file.read_bytes() for file in folder.iterdir()}
     config = CompareUNetsConfig(seeds=(0,), epochs=3, out=folder)
-    with pytest.raises(InputError, match="equal epochs.*Give --out a folder"):
+    with pytest.raises(InputError, match="the same epochs.*another --out"):
         compare.compare(config)
     assert not trained and before == {file: file.read_bytes() for file in before}
 
 
-def test_run_that_is_longer_than_asked_for_is_no_part_of_it(trained, tmp_path):
+def test_run_longer_than_requested_is_refused(trained, tmp_path):
     place = tmp_path / "runs" / name_of(PAIRS[3], 0)
     write_json(place / "results.json", {"epochs": 40})
     config = CompareUNetsConfig(runs_dir=tmp_path / "runs", epochs=5, out=tmp_path)
-    with pytest.raises(InputError, match=f"5 epochs or fewer in {place}. It has 40"):
+    with pytest.raises(InputError, match=f"at most 5 epochs in {place}. It has 40"):
         compare.compare(config)
     assert not trained
 
 
-def test_comparison_is_no_work_for_workers(monkeypatch):
+def test_comparison_is_refused_as_one_of_several_workers(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(InputError, match="for a comparison. Received: a TF_CONFIG"):
         compare.compare(CompareUNetsConfig())
