@@ -1,4 +1,4 @@
-"""The ladder: what flows where, and what each training step changes."""
+"""The ladder: where gradients go, and what each training step changes."""
 
 import keras
 import numpy as np
@@ -6,9 +6,14 @@ import pytest
 import tensorflow as tf
 from tiny import BareConfig
 
-from cvae_tf.ladder.model import LadderCVAE, cross_entropy, kl_from_uniform
+from cvae_tf.ladder.losses import LossWeights, cross_entropy, kl_from_uniform
+from cvae_tf.ladder.model import LadderCVAE
+from cvae_tf.ladder.networks import (
+    auxiliary_classifier,
+    compact,
+    latent_discriminator,
+)
 from cvae_tf.likelihoods import LIKELIHOODS, Gaussian
-from cvae_tf.networks import auxiliary_classifier, compact, latent_discriminator
 from train_tf.run.loop import Run, fit
 
 SHAPE, CLASSES = (8, 8, 1), 3
@@ -37,7 +42,7 @@ def batch(count=6):
     return images, random.integers(0, CLASSES, count).astype("int32")
 
 
-def test_likelihood_teaches_the_details_and_not_the_sketch():
+def test_likelihood_trains_the_details_and_not_the_coarse_image():
     model, (images, labels) = small(), batch()
     with tf.GradientTape() as tape:
         terms = model.elbo_terms(images, labels, training=True)
@@ -48,21 +53,22 @@ def test_likelihood_teaches_the_details_and_not_the_sketch():
         for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
         if gradient is not None
     }
-    drawing = [*model.priors, *model.posteriors, *model.painters]
-    taught = {
+    networks = [*model.priors, *model.posteriors, *model.detail_decoders]
+    trained = {
         id(variable)
-        for network in drawing
+        for network in networks
         for variable in network.trainable_variables
-        if "spread" not in variable.path  # of the prior: the rate's to teach
+        if "unbounded_log_var" not in variable.path  # the rate trains it
     }
-    assert reached == taught
+    assert reached == trained
 
 
 def test_each_training_step_changes_each_network():
     model = small(warm_up=1)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     images, labels = batch(24)
-    model.fit(images, labels, batch_size=8, verbose=0)  # past what starts at zero
+    # Three steps, because some weights start at zero.
+    model.fit(images, labels, batch_size=8, verbose=0)
     before = [v.numpy() for v in model.trainable_variables]
     model.fit(images[:8], labels[:8], verbose=0)
     for variable, old in zip(model.trainable_variables, before, strict=True):
@@ -96,7 +102,7 @@ def train(folder, resume=False, callbacks=()):
 
 
 @pytest.mark.slow
-def test_training_that_was_stopped_goes_on_with_the_same_draws(tmp_path):
+def test_resumed_training_continues_with_the_same_random_numbers(tmp_path):
     whole, history = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped", callbacks=[Stop()])
@@ -106,7 +112,7 @@ def test_training_that_was_stopped_goes_on_with_the_same_draws(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_each_variable_is_lowered_by_one_loss():
+def test_each_variable_is_trained_by_one_loss():
     model = small()
     model.compile(keras.optimizers.Adam())
     losses, _ = model.training_losses(*map(tf.constant, batch()))
@@ -114,49 +120,52 @@ def test_each_variable_is_lowered_by_one_loss():
     assert sorted(ids) == sorted(id(v) for v in model.trainable_variables)
 
 
-def test_side_networks_are_taught_by_their_own_loss_alone():
-    """The loss of the VAE asks them, and must not bend them to its wishes."""
+def test_adversaries_are_trained_by_their_own_loss_alone():
     model = small(warm_up=1)
     model.compile(keras.optimizers.SGD(0.1))
-    (_, drawing), (_, watching) = model.training_losses(*map(tf.constant, batch()))[0]
-    side = [
+    (_, of_vae), (_, of_adversaries) = model.training_losses(
+        *map(tf.constant, batch())
+    )[0]
+    adversaries = [
         *model.latent_discriminator.trainable_variables,
         *model.auxiliary_classifier.trainable_variables,
     ]
-    ids, of_side, of_drawing = ({id(v) for v in x} for x in (watching, side, drawing))
-    assert ids == of_side
-    assert not ids & of_drawing
+    ids, expected, vae = (
+        {id(v) for v in x} for x in (of_adversaries, adversaries, of_vae)
+    )
+    assert ids == expected
+    assert not ids & vae
 
 
-def test_relabelling_keeps_the_style_whatever_label_came_before():
+def test_relabelling_keeps_the_style_whatever_the_true_label():
     model, (images, _) = small(), batch()
     style, _ = model.encode(images, [0] * 6)
     np.testing.assert_array_equal(
-        model.relabel(images, [2] * 6), model.picture(style, [2] * 6)
+        model.relabel(images, [2] * 6), model.decode_image(style, [2] * 6)
     )
 
 
-@pytest.mark.parametrize("obeys", [True, False])
-def test_obedience_is_asked_for_with_wrong_labels_and_has_its_price(obeys):
+@pytest.mark.parametrize("follows", [True, False])
+def test_label_accuracy_is_of_wrong_labels_and_part_of_the_search_objective(follows):
     model, (images, labels) = small(), batch()
     model.compile(run_eagerly=True)
-    sent = []
+    requested = []
 
     def relabel(images, wrong):
-        sent.append(wrong.numpy())
+        requested.append(wrong.numpy())
         return wrong
 
     def auxiliary_classifier(wrong):
-        return tf.one_hot(wrong if obeys else (wrong + 1) % 3, 4) + [0, 0, 0, 9]
+        return tf.one_hot(wrong if follows else (wrong + 1) % 3, 4) + [0, 0, 0, 9]
 
     model.relabel, model.auxiliary_classifier = relabel, auxiliary_classifier
     logs = model.test_step((images, labels))
-    assert float(logs["label_accuracy"]) == obeys
-    without = float(logs["distortion"] + logs["rate"])
+    assert float(logs["label_accuracy"]) == follows
+    negative_elbo = float(logs["distortion"] + logs["rate"])
     assert float(logs["search_objective"]) == pytest.approx(
-        without + 1000 * (not obeys)
+        negative_elbo + 1000 * (not follows)
     )
-    wrong = np.concatenate(sent)
+    wrong = np.concatenate(requested)
     assert not np.any(wrong == labels)
     assert len({*zip(labels.tolist(), wrong.tolist(), strict=True)}) > 3
 
@@ -173,23 +182,30 @@ def test_black_and_white_images_train_to_finite_numbers(likelihood):
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     for value in (0, 1, 0):
         images = np.full((2, *SHAPE), value, "float32")
-        figures = model.train_on_batch(images, np.array([0, 1]), return_dict=True)
-        assert np.isfinite(list(figures.values())).all()
+        metrics = model.train_on_batch(images, np.array([0, 1]), return_dict=True)
+        assert np.isfinite(list(metrics.values())).all()
 
 
-def test_saved_model_comes_back_with_optimizer_and_settings(tmp_path):
-    model = small(balance=(1.0, 2.0, 3.0, 4.0), warm_up=9)
+def test_saved_model_is_restored_with_optimizer_and_settings(tmp_path):
+    weights = LossWeights(coarse=1.0, adversarial=2.0, label=3.0, cycle=4.0)
+    model = small(loss_weights=weights, warm_up=9)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     model.fit(*batch(), verbose=0)
     model.save(tmp_path / "cvae.keras")
     again = keras.saving.load_model(tmp_path / "cvae.keras")
-    assert (again.balance, again.warm_up) == (model.balance, 9)
+    assert (again.loss_weights, again.warm_up) == (weights, 9)
+    assert model.get_config()["loss_weights"] == {
+        "coarse": 1.0,
+        "adversarial": 2.0,
+        "label": 3.0,
+        "cycle": 4.0,
+    }
     one, other = (m.train_on_batch(*batch()) for m in (model, again))
     assert one == other
 
 
-def test_terms_beside_the_elbo_are_exact():
-    # Answers 1/2 and 1/4, 1/4: mean of -log is (ln 2 + 2 ln 4) / 3 = 5/3 ln 2.
+def test_kl_from_uniform_and_cross_entropy_are_as_worked_by_hand():
+    # Probabilities 1/2, 1/4, 1/4: mean of -log is (ln 2 + 2 ln 4) / 3 = 5/3 ln 2.
     logits = tf.constant([[np.log(2.0), 0, 0], [7.0, 7, 7]], tf.float32)
     distance = kl_from_uniform(logits).numpy()
     assert distance[0] == pytest.approx(5 / 3 * np.log(2) - np.log(3), rel=1e-5)
@@ -198,23 +214,27 @@ def test_terms_beside_the_elbo_are_exact():
     assert nats == pytest.approx([np.log(2), np.log(3)])
 
 
-def test_without_side_networks_only_the_drawing_ones_are_trained():
-    model, (images, labels) = small(balance=(1.0, 0.0, 0.0, 0.0)), batch()
+def test_without_label_terms_the_adversaries_are_not_trained():
+    model, (images, labels) = (
+        small(loss_weights={"adversarial": 0, "label": 0, "cycle": 0}),
+        batch(),
+    )
     model.compile(keras.optimizers.SGD(1e-4))
-    beside = [
-        *model.auxiliary_classifier.get_weights(),
-        *model.latent_discriminator.get_weights(),
-    ]
+    adversaries = (model.auxiliary_classifier, model.latent_discriminator)
+    weights = [w for network in adversaries for w in network.get_weights()]
     before = model.decoder.get_weights()[0]
     history = model.fit(images, labels, validation_data=(images, labels), verbose=0)
     assert "loss" in history.history and not {
         "label_accuracy",
         "search_objective",
     } & set(history.history)
-    after = [
-        *model.auxiliary_classifier.get_weights(),
-        *model.latent_discriminator.get_weights(),
-    ]
-    for one, other in zip(beside, after, strict=True):
+    after = [w for network in adversaries for w in network.get_weights()]
+    for one, other in zip(weights, after, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.abs(model.decoder.get_weights()[0] - before).max() > 0
+
+
+def test_loss_weights_are_passed_by_name_alone():
+    assert LossWeights(label=7).label == 7
+    with pytest.raises(TypeError):
+        LossWeights(1, 2, 3, 4)

@@ -35,7 +35,7 @@ def test_gaussian_in_training_has_the_scale_of_the_batch():
     assert float(ops.mean(nats)) == pytest.approx(mean, rel=1e-5)
 
 
-def test_gaussian_remembers_the_scale_it_was_trained_with():
+def test_gaussian_keeps_a_running_mean_of_the_scale():
     likelihood = Gaussian()
     zeros, tenth = np.zeros((1, 2, 2, 1)), np.full((1, 2, 2, 1), 0.1)
     likelihood(zeros, tenth, training=True)
@@ -59,7 +59,7 @@ def test_bernoulli_is_the_cross_entropy():
     assert float(Bernoulli()(images, logits)[0]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_discretized_logistic_gives_all_values_of_a_pixel_one_in_sum():
+def test_discretized_logistic_sums_to_one_over_all_pixel_values():
     values = np.arange(256).reshape(256, 1, 1, 1) / 255
     for mean, log_scale in ((0.3, -3.0), (0.0, -6.0), (1.2, -1.0), (-3.0, 2.0)):
         outputs = np.tile([mean, log_scale], (256, 1, 1, 1))
@@ -67,7 +67,7 @@ def test_discretized_logistic_gives_all_values_of_a_pixel_one_in_sum():
         assert mass.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_discretized_logistic_is_the_mass_of_the_pixels_step():
+def test_discretized_logistic_is_the_mass_of_a_grey_level():
     def cdf(x):
         return 1 / (1 + math.exp(-(x - 0.4) / 0.05))
 
@@ -82,7 +82,7 @@ def test_discretized_logistic_is_the_mass_of_the_pixels_step():
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_distortion_is_summed_over_pixels_and_kept_by_image(name):
+def test_distortion_is_summed_over_pixels_per_image(name):
     likelihood = LIKELIHOODS[name]()
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 2)) / 255
     outputs = outputs_for(likelihood, images)
@@ -108,13 +108,13 @@ def test_extreme_outputs_have_finite_distortion_and_gradient(name, pixel, value)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_mean_is_a_picture(name):
+def test_mean_is_an_image(name):
     likelihood = LIKELIHOODS[name]()
     images = np.zeros((2, 3, 3, 3))
     for value in (-9.0, 0.3, 9.0):
-        picture = np.array(likelihood.mean(outputs_for(likelihood, images, value)))
-        assert picture.shape == images.shape
-        assert 0 <= picture.min() <= picture.max() <= 1
+        image = np.array(likelihood.mean(outputs_for(likelihood, images, value)))
+        assert image.shape == images.shape
+        assert 0 <= image.min() <= image.max() <= 1
 
 
 def test_kl_of_each_image_is_as_worked_by_hand():
@@ -124,9 +124,9 @@ def test_kl_of_each_image_is_as_worked_by_hand():
     assert float(ops.mean(nats)) == pytest.approx(1.6534, abs=1e-4)
 
 
-def test_kl_to_a_prior_of_its_own_is_zero_only_where_equal():
-    draw = np.random.default_rng(0)
-    mean, log_var = draw.normal(size=(2, 3, 4, 4, 2))
+def test_kl_to_another_gaussian_is_zero_only_where_equal():
+    random = np.random.default_rng(0)
+    mean, log_var = random.normal(size=(2, 3, 4, 4, 2))
     assert np.abs(normal_kl(mean, log_var, mean, log_var)).max() < 1e-6
     # KL(N(1, 4) || N(0, 2)) = 1/2 [ (4 + 1) / 2 - 1 + log(2 / 4) ]
     nats = normal_kl(
@@ -147,7 +147,7 @@ def test_extreme_log_variance_has_finite_kl_and_gradient(log_var):
 
 
 def test_bits_of_nats_as_the_literature_counts_them():
-    # A reference run: -961.7 nats on MNIST, 6.23 bits; -2668.7 on CIFAR10, 6.75 bits.
+    # The reference notebook, on MNIST and CIFAR10.
     assert bits_per_dimension(-961.7, (28, 28, 1), True) == pytest.approx(
         6.23, abs=0.01
     )
@@ -158,8 +158,8 @@ def test_bits_of_nats_as_the_literature_counts_them():
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_outputs_that_stand_for_a_picture_are_found(name):
-    likelihood, picture = LIKELIHOODS[name](), np.linspace(0, 1, 5).reshape(1, 1, 5, 1)
+def test_location_of_an_image_gives_the_image(name):
+    likelihood, image = LIKELIHOODS[name](), np.linspace(0, 1, 5).reshape(1, 1, 5, 1)
     outputs = np.zeros((1, 1, 5, likelihood.outputs_per_channel))
-    outputs[..., :1] = likelihood.locate(picture)
-    np.testing.assert_allclose(likelihood.mean(outputs), picture, atol=2e-6)
+    outputs[..., :1] = likelihood.to_location(image)
+    np.testing.assert_allclose(likelihood.mean(outputs), image, atol=2e-6)

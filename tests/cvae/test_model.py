@@ -1,4 +1,4 @@
-"""The conditional VAE: one ELBO, labels that count, nothing lost in saving."""
+"""The conditional VAE: one ELBO, checked images and labels, complete saving."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ SHAPE, CLASSES = (4, 4, 1), 3
 
 
 def small(likelihood=Bernoulli, decoder_label=True, **settings):
-    """A VAE of one dense layer each way."""
+    """A VAE with one dense layer as encoder and one as decoder."""
     keras.utils.set_random_seed(0)
     image = keras.Input(SHAPE, name="image")
     label = keras.Input((), dtype="int32", name="label")
@@ -54,7 +54,7 @@ def test_elbo_is_distortion_plus_beta_times_rate():
     np.testing.assert_allclose(terms["bits_per_dim"], bits, rtol=1e-6)
 
 
-def test_arrays_are_encoded_and_decoded_as_tensors_are():
+def test_arrays_give_what_tensors_give():
     model, (images, labels) = small(), batch()
     mean, log_var = model.encode(images, labels)
     assert mean.shape == log_var.shape == (6, 2)
@@ -64,24 +64,24 @@ def test_arrays_are_encoded_and_decoded_as_tensors_are():
     np.testing.assert_array_equal(outputs, model.decode(mean, tf.constant(labels)))
 
 
-def test_rate_is_that_of_the_encoder_in_nats():
+def test_rate_is_the_kl_divergence_of_the_encoder_in_nats():
     # Mean (1, 0) and (0, 2), log variance (0, 0) and (-ln 4, 0): 0.5 and 2.3181 nats.
-    model, zero = small(), 50.0  # what a log variance is bounded to 0 of
+    model, zero = small(), 50.0  # an output that gives a log variance of 0
     model.encoder.get_layer("both").set_weights(
         [np.zeros((32, 4)), np.array([1.0, 0, zero, zero])]
     )
     assert model.elbo_terms(*batch(1))["rate"].numpy() == pytest.approx(0.5)
     below = 12 * np.arctanh(np.log(4) / 12)
-    quarter = -np.log(np.expm1(below))  # what it is bounded to -ln 4 of
+    quarter = -np.log(np.expm1(below))  # an output that gives -ln 4
     model.encoder.get_layer("both").set_weights(
         [np.zeros((32, 4)), np.array([0, 2, quarter, zero])]
     )
     assert model.elbo_terms(*batch(1))["rate"].numpy() == pytest.approx(2.3181, 1e-4)
 
 
-def test_values_are_of_each_image_whatever_the_batch():
+def test_terms_of_an_image_do_not_depend_on_the_batch():
     model = small()
-    model.sample = lambda mean, log_var: mean  # what is drawn differs by place
+    model.sample = lambda mean, log_var: mean  # noise differs by row
     images, labels = batch()
     alone = model.elbo_terms(images[:1], labels[:1])["negative_elbo"][0]
     together = model.elbo_terms(images, labels)["negative_elbo"][0]
@@ -103,22 +103,22 @@ def test_epoch_reports_the_mean_over_all_its_images_and_has_validation_twins():
     }
     model.run_eagerly = True
     model.test_function = None
-    figures = model.evaluate(*batch(8), batch_size=4, verbose=0, return_dict=True)
-    assert figures["rate"] == 2.0
+    metrics = model.evaluate(*batch(8), batch_size=4, verbose=0, return_dict=True)
+    assert metrics["rate"] == 2.0
 
 
 @pytest.mark.parametrize("wrong", [[3], [-1], [1.7], [[0, 3]], ["cat"], [np.nan]])
-@pytest.mark.parametrize("ask", ["relabel", "elbo_terms", "generate", "call"])
-def test_label_out_of_range_is_refused_with_the_range(wrong, ask):
+@pytest.mark.parametrize("method", ["relabel", "elbo_terms", "generate", "call"])
+def test_label_out_of_range_is_refused_with_the_range(wrong, method):
     model, (images, _) = small(), batch(np.size(wrong))
-    asked = {
+    calls = {
         "relabel": lambda: model.relabel(images, wrong),
         "elbo_terms": lambda: model.elbo_terms(images, wrong),
         "generate": lambda: model.generate(wrong),
         "call": lambda: model.call((images, wrong)),
     }
     with pytest.raises(ValueError, match="labels from 0 to 2"):
-        asked[ask]()
+        calls[method]()
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
@@ -129,43 +129,43 @@ def test_label_out_of_range_is_refused_inside_a_graph_too(wrong):
         relabel(images, tf.constant([wrong]))
 
 
-@pytest.mark.parametrize("ask", ["relabel", "generate", "call", "fit"])
-def test_fraction_for_a_label_is_refused_in_a_tensor_too(ask):
+@pytest.mark.parametrize("method", ["relabel", "generate", "call", "fit"])
+def test_fraction_for_a_label_is_refused_in_a_tensor_too(method):
     model, (images, _) = small(), batch(2)
     wrong = tf.constant([1.7, 0.2])
     model.compile("sgd")
-    asked = {
+    calls = {
         "relabel": lambda: model.relabel(images, wrong),
         "generate": lambda: model.generate(wrong),
         "call": lambda: model((images, wrong)),
         "fit": lambda: model.fit(images, np.array(wrong), verbose=0),
     }
     with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers"):
-        asked[ask]()
+        calls[method]()
 
 
-@pytest.mark.parametrize("ask", ["relabel", "generate", "call", "fit"])
-def test_one_hot_labels_are_refused_by_shape(ask):
+@pytest.mark.parametrize("method", ["relabel", "generate", "call", "fit"])
+def test_one_hot_labels_are_refused_by_shape(method):
     model, (images, _) = small(), batch(2)
     wrong = np.eye(CLASSES, dtype="int32")[[1, 2]]
     model.compile("sgd")
-    asked = {
+    calls = {
         "relabel": lambda: model.relabel(images, wrong),
         "generate": lambda: model.generate(wrong),
         "call": lambda: model((images, wrong)),
         "fit": lambda: model.fit(images, wrong, verbose=0),
     }
     with pytest.raises(ValueError, match=r"not one-hot. Received: \((2|None), 3\)"):
-        asked[ask]()
+        calls[method]()
 
 
 @pytest.mark.parametrize("weights", ["sample_weight", "class_weight"])
-def test_weights_of_images_are_refused_and_not_dropped(weights):
+def test_sample_weights_are_refused_and_not_ignored(weights):
     model, (images, labels) = small(), batch()
     model.compile("sgd", run_eagerly=True)
-    given = {"sample_weight": np.ones(6), "class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}
+    values = {"sample_weight": np.ones(6), "class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}
     with pytest.raises(ValueError, match="sample_weight or class_weight"):
-        model.fit(images, labels, verbose=0, **{weights: given[weights]})
+        model.fit(images, labels, verbose=0, **{weights: values[weights]})
 
 
 def test_labels_may_come_as_a_column():
@@ -177,6 +177,51 @@ def test_labels_may_come_as_a_column():
 def test_images_of_another_shape_are_refused_by_shape():
     with pytest.raises(ValueError, match=r"\(4, 4, 1\).*Received: \(2, 5, 5, 1\)"):
         small().relabel(np.zeros((2, 5, 5, 1)), [0, 1])
+
+
+OUT_OF_RANGE = {  # images in [0, 1] to others, and what the message says of them
+    "centred": (lambda images: 2 * images - 1, r"-0\.9\d+ to 0\.9"),
+    "grey levels": (lambda images: 255 * images, r"\d.* to 25\d"),
+    "NaN": (lambda images: np.where(images > 0.9, np.nan, images), "nan to nan"),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "received"), OUT_OF_RANGE.values(), ids=OUT_OF_RANGE
+)
+def test_images_out_of_range_are_refused_with_the_range(change, received):
+    model, (images, labels) = small(), batch(40)
+    model.compile("sgd")
+    wrong = change(images).astype("float32")
+    batches = tf.data.Dataset.from_tensors((wrong, labels))
+    for call in (
+        lambda: model.elbo_terms(wrong, labels),
+        lambda: model.relabel(wrong, labels),
+        lambda: model((wrong, labels)),
+        lambda: model.fit(wrong, labels, verbose=0),
+        lambda: model.fit(batches, verbose=0),
+        lambda: model.evaluate(wrong, labels, verbose=0),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"Expected image from 0 to 1\. Received: {received}"
+        ):
+            call()
+    model.fit(images, labels, verbose=0)
+
+
+def test_images_out_of_range_are_refused_inside_a_graph_too():
+    model, (images, labels) = small(), batch()
+    relabel = tf.function(model.relabel)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image from 0 to 1"):
+        relabel(tf.constant(2 * images), tf.constant(labels))
+
+
+def test_xla_makes_the_loss_of_images_out_of_range_nan():
+    # It drops assertions.
+    model, (images, labels) = small(), batch()
+    model.compile("sgd", jit_compile=True)
+    assert np.isfinite(model.train_on_batch(images, labels)[0])
+    assert np.isnan(model.train_on_batch(255 * images, labels)[0])
 
 
 @pytest.mark.parametrize("decoder_label", [True, False])
@@ -195,14 +240,16 @@ def test_gradient_of_the_label_reaches_the_embeddings(decoder_label):
             np.testing.assert_array_equal(rows, np.isin(range(CLASSES), labels))
 
 
-def test_wrong_label_shows_only_where_the_decoder_sees_it():
+def test_label_matters_only_to_a_decoder_that_receives_it():
     images, labels = batch()
     seeing, blind = small(), small(decoder_label=False)
     latent = np.zeros((6, 2), "float32")
     other = (labels + 1) % CLASSES
-    assert np.abs(seeing.picture(latent, labels) - seeing.picture(latent, other)).max()
+    assert np.abs(
+        seeing.decode_image(latent, labels) - seeing.decode_image(latent, other)
+    ).max()
     np.testing.assert_array_equal(
-        blind.picture(latent, labels), blind.picture(latent, other)
+        blind.decode_image(latent, labels), blind.decode_image(latent, other)
     )
 
 
@@ -241,7 +288,7 @@ def test_training_lowers_the_loss_and_reports_the_rate_of_each_latent():
     assert float(tf.reduce_sum(rates)) == pytest.approx(total, rel=1e-5)
 
 
-def test_saved_model_goes_on_in_a_new_process_as_if_never_saved(tmp_path):
+def test_saved_model_trains_on_in_a_new_process_as_if_never_saved(tmp_path):
     model = small(Gaussian, beta=2.0, seed=7)
     model.compile(keras.optimizers.Adam(0.01))
     images, labels = batch()
@@ -250,7 +297,7 @@ def test_saved_model_goes_on_in_a_new_process_as_if_never_saved(tmp_path):
     np.savez(tmp_path / "batch.npz", images=images, labels=labels)
     program = textwrap.dedent(
         """
-        import json, sys, keras, numpy as np, cvae_tf.model
+        import cvae_tf, json, sys, keras, numpy as np
         folder = sys.argv[1]
         model = keras.saving.load_model(f"{folder}/cvae.keras")
         images, labels = np.load(f"{folder}/batch.npz").values()
