@@ -1,5 +1,6 @@
-"""Training: the loss falls, what a run promises is there, errors come early."""
+"""Training: the loss falls, the run folder is complete, errors come early."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -15,12 +16,13 @@ from PIL import Image
 from tiny import tiny_config, write_photos_and_masks
 
 from train_tf import devices
+from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
 from train_tf.run import task as training
 from unet_tf.config import UNetConfig
-from unet_tf.data import PET_CLASSES, load_data
+from unet_tf.data import load_data
+from unet_tf.evaluation import metrics_of
 from unet_tf.losses import LOSSES
-from unet_tf.report import metrics_of
 from unet_tf.training import UNetTask, build, compile_model, predict_ids, train
 
 
@@ -46,7 +48,7 @@ def test_loss_falls_and_results_agree_with_the_history(trained):
     }
 
 
-def test_run_folder_holds_what_it_promises(trained):
+def test_run_folder_is_complete(trained):
     config, results, _ = trained
     names = {path.name for path in config.run_folder.iterdir()}
     assert names == {
@@ -55,6 +57,7 @@ def test_run_folder_holds_what_it_promises(trained):
         "config.json",
         "curves.png",
         "history.csv",
+        "model.keras",
         "precision.json",
         "predictions.png",
         "results.json",
@@ -68,11 +71,11 @@ def test_run_folder_holds_what_it_promises(trained):
             assert picture.width > 900
 
 
-def test_floors_stand_beside_the_results(trained):
+def test_results_hold_baselines(trained):
     _, results, _ = trained
-    everywhere = results["baseline_majority_class"]
-    assert everywhere["accuracy"] == pytest.approx(0.595, abs=0.01)
-    assert everywhere["mean_iou"] == pytest.approx(0.198, abs=0.005)
+    majority = results["baseline_majority_class"]
+    assert majority["accuracy"] == pytest.approx(0.595, abs=0.01)
+    assert majority["mean_iou"] == pytest.approx(0.198, abs=0.005)
     by_position = results["baseline_positional_prior"]
     assert by_position["accuracy"] == pytest.approx(0.690, abs=0.01)
 
@@ -97,18 +100,19 @@ def test_saved_model_answers_for_any_batch_and_size(trained):
         )
 
 
-def test_screen_shows_a_line_an_epoch_the_table_and_where_to_look(trained):
+def test_screen_shows_a_line_per_epoch_the_table_and_next_steps(trained):
     _, results, output = trained
     lines = [line for line in output.splitlines() if line.startswith("Epoch")]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
     for name in ("loss", "validation loss", "accuracy", "mean IoU"):
         assert name in lines[0]
-    assert "| test, 298 photographs " in output
+    assert "| test, 298 images " in output
+    assert "| test, flip-averaged " in output and "| baseline: majority" in output
     assert "tensorboard --logdir" in output
     assert f"predict_unet.py --model {results['saved_model']}" in output
 
 
-def test_same_seed_gives_the_same_figures_also_without_a_report(trained, tmp_path):
+def test_same_seed_gives_the_same_metrics_also_without_a_report(trained, tmp_path):
     config, results, _ = trained
     again = dataclasses.replace(
         config, runs_dir=tmp_path, saved_models_dir=tmp_path / "saved_models"
@@ -121,18 +125,21 @@ def test_same_seed_gives_the_same_figures_also_without_a_report(trained, tmp_pat
     assert not again.saved_models_dir.exists()
 
 
-def test_resuming_a_complete_run_tells_its_results_and_changes_nothing(trained, capsys):
+def test_resuming_a_complete_run_prints_its_results_and_changes_nothing(
+    trained, capsys
+):
     config, results, output = trained
     before = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
     again = train(dataclasses.replace(config, resume=True))
     assert again == json.loads(json.dumps(results))
-    said = capsys.readouterr().out
-    assert "complete after epoch 2" in said and output.split("minutes")[1] in said
+    printed = capsys.readouterr().out
+    assert "complete after epoch 2" in printed
+    assert output.split("minutes")[1] in printed
     after = {x: x.stat().st_mtime_ns for x in config.saved_models_dir.rglob("*")}
     assert before == after
 
 
-def test_minutes_of_a_resumed_run_are_those_of_all_its_parts(extended):
+def test_minutes_of_a_resumed_run_include_those_before(extended):
     assert 25 < extended[1]["minutes"] < 35  # its first two epochs say 25
 
 
@@ -142,33 +149,36 @@ def test_best_epoch_is_what_lands_in_saved_models(extended):
     assert results["best_epoch"] < 3 and of_epochs[2] != min(of_epochs)
     validation = load_data(config).validation
     model = tf.saved_model.load(results["saved_model"]).signatures["serving_default"]
-    masks = model(image=tf.constant(validation.photos / 255, tf.float32))["mask"]
-    figures = metrics_of(validation.masks[..., 0], masks.numpy(), PET_CLASSES)
-    assert figures["mean_iou"] == pytest.approx(min(of_epochs), abs=1e-3)
-    assert abs(figures["mean_iou"] - of_epochs[2]) > 1e-3
+    masks = model(image=tf.constant(validation.images / 255, tf.float32))["mask"]
+    names = DATASETS["oxford_iiit_pet"].class_names
+    metrics = metrics_of(validation.masks[..., 0], masks.numpy(), names)
+    assert metrics["mean_iou"] == pytest.approx(min(of_epochs), abs=1e-3)
+    assert abs(metrics["mean_iou"] - of_epochs[2]) > 1e-3
 
 
-def test_precision_is_kept_when_a_run_begins(tmp_path):
-    kept = {}
-    run = SimpleNamespace(keep=lambda name, content: kept.update({name: content}))
+def test_precision_is_saved_when_a_run_starts(tmp_path):
+    saved = {}
+
+    def write_or_verify(name, content):
+        saved[name] = content
+
+    run = SimpleNamespace(write_or_verify=write_or_verify)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    training._keep(run, SimpleNamespace(split={"train": 1}))
-    assert kept["precision.json"] == {"precision": "bfloat16"}
-    assert kept["split.json"] == {"train": 1}
+    training._verify(run, SimpleNamespace(split={"train": 1}))
+    assert saved["precision.json"] == {"precision": "bfloat16"}
+    assert saved["split.json"] == {"train": 1}
 
 
-def test_resumed_run_keeps_the_precision_that_it_began_with(
-    trained, tmp_path, monkeypatch
-):
+def test_resumed_run_keeps_its_precision(trained, tmp_path, monkeypatch):
     config = dataclasses.replace(
         trained[0], precision="auto", runs_dir=tmp_path, resume=True
     )
     shutil.copytree(trained[0].run_folder, config.run_folder)
-    began = json.loads((config.run_folder / "config.json").read_text())
+    options = json.loads((config.run_folder / "config.json").read_text())
     (config.run_folder / "config.json").write_text(
-        json.dumps(began | {"precision": "auto"})
+        json.dumps(options | {"precision": "auto"})
     )
-    monkeypatch.setattr(devices, "is_good_at_bfloat16", lambda: False)
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
     for precision in ("bfloat16", "float32"):
         file = config.run_folder / "precision.json"
         file.write_text(json.dumps({"precision": precision}))
@@ -181,7 +191,7 @@ def test_resumed_run_keeps_the_precision_that_it_began_with(
         training.best_value(config, UNetTask)
 
 
-def test_run_that_is_there_is_refused_before_data_are_read(trained, monkeypatch):
+def test_existing_run_is_refused_before_data_is_read(trained, monkeypatch):
     config, *_ = trained
     monkeypatch.setattr(UNetTask, "load", pytest.fail)
     with pytest.raises(InputError, match="There is a run in .*--resume"):
@@ -192,7 +202,7 @@ def test_run_that_is_there_is_refused_before_data_are_read(trained, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"seed": 1}, "Received: --seed 1 instead of 0$"),
         (
@@ -203,42 +213,52 @@ def test_run_that_is_there_is_refused_before_data_are_read(trained, monkeypatch)
         ({"runs_dir": "there", "images": Path("of it")}, None),
     ],
 )
-def test_worker_with_other_options_or_data_is_refused(change, said, tiny, monkeypatch):
+def test_worker_with_other_options_or_data_is_refused(
+    change, message, tiny, monkeypatch
+):
     chief = SimpleNamespace(config=tiny, split={"train": ["cat"]})
     sent = []
 
-    def from_chief(own, strategy):
-        sent.append(own)
+    def from_chief(content):
+        sent.append(content)
         return sent[0]
 
-    monkeypatch.setattr(training.cluster, "from_chief", from_chief)
-    training._check_same_for_all(chief, None)
+    workers = SimpleNamespace(from_chief=from_chief)
+    training._check_same_on_all_workers(chief, workers)
     split = {"train": ["dog"]} if change.pop("data", None) else chief.split
     config = SimpleNamespace(**vars(tiny) | change)
     monkeypatch.setattr(training, "to_dict", lambda config: {**vars(config)})
     worker = SimpleNamespace(config=config, split=split)
-    if said is None:
-        training._check_same_for_all(worker, None)
+    if message is None:
+        training._check_same_on_all_workers(worker, workers)
     else:
-        with pytest.raises(InputError, match=said):
-            training._check_same_for_all(worker, None)
+        with pytest.raises(InputError, match=message):
+            training._check_same_on_all_workers(worker, workers)
 
 
 @pytest.mark.parametrize(("done", "advice"), [(9, "--epochs"), (4, "--patience")])
 def test_complete_run_says_what_extends_it(done, advice, monkeypatch, capsys):
-    results = {"test": 1}
-    run = SimpleNamespace(
-        is_complete=True, results=results, folder="", epochs_done=done
-    )
+    workers = SimpleNamespace(is_chief=True, watched=contextlib.nullcontext)
     config = SimpleNamespace(epochs=9)
-    task = SimpleNamespace(config=config, parameters_of=lambda model: 0)
-    monkeypatch.setattr(training, "_keep", lambda *_: None)
-    monkeypatch.setattr(training, "_tell", lambda *_: None)
-    assert training._carry_out(task, None, run, 0) == results
-    assert f"after epoch {done}; {advice} extends it" in capsys.readouterr().out
+    task = SimpleNamespace(monitor="", mode="max", parameters_of=lambda model: 0)
+    run = SimpleNamespace(
+        config=config,
+        workers=workers,
+        is_complete=True,
+        results={"test": 1},
+        folder="",
+        epochs_done=done,
+    )
+    monkeypatch.setattr(training, "_set_up", lambda config: workers)
+    monkeypatch.setattr(training, "_prepare", lambda task, workers: (task, None))
+    monkeypatch.setattr(training, "Run", lambda *_: contextlib.nullcontext(run))
+    for name in ("check_run_folder", "_verify", "print_summary"):
+        monkeypatch.setattr(training, name, lambda *_: None)
+    assert training.train(config, lambda config: task) == run.results
+    assert f"after epoch {done}; a larger {advice} extends" in capsys.readouterr().out
 
 
-def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):
+def test_resuming_with_other_images_is_refused(trained_on_own, tmp_path):
     config, _ = trained_on_own
     images, masks = tmp_path / "images", tmp_path / "masks"
     shutil.copytree(config.images, images)
@@ -250,7 +270,7 @@ def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):
     saved = json.loads((run_folder / "config.json").read_text())
     saved.update(images=str(images), masks=str(masks))
     (run_folder / "config.json").write_text(json.dumps(saved))
-    with pytest.raises(InputError, match="other data than now: its train"):
+    with pytest.raises(InputError, match="started with other data: its train"):
         train(
             dataclasses.replace(
                 config,
@@ -262,7 +282,7 @@ def test_resuming_with_other_photographs_is_refused(trained_on_own, tmp_path):
         )
 
 
-def test_own_photographs_are_learnt(trained_on_own):
+def test_own_images_are_learnt(trained_on_own):
     config, results = trained_on_own
     assert results["images"] == {"train": 28, "validation": 6, "test": 6}
     assert results["test"]["mean_iou"] > 0.85
@@ -296,7 +316,7 @@ def test_learning_rate_follows_its_schedule(schedule, tiny):
         assert rates[2] > rates[3] > rates[4] == pytest.approx(0.01 * 0.005)
 
 
-def test_nothing_is_made_when_the_data_is_not_in_order(tmp_path):
+def test_nothing_is_written_if_the_data_is_invalid(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=8)
     (images / "3.png").write_bytes(b"broken")
     config = dataclasses.replace(tiny_config(tmp_path), images=images, masks=masks)
@@ -305,7 +325,7 @@ def test_nothing_is_made_when_the_data_is_not_in_order(tmp_path):
     assert not config.runs_dir.exists() and not config.saved_models_dir.exists()
 
 
-def test_picture_too_large_for_memory_is_refused_before_anything_is_made(tmp_path):
+def test_image_too_large_for_memory_is_refused_before_anything_is_written(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=8)
     config = UNetConfig(
         images=images,
@@ -314,12 +334,12 @@ def test_picture_too_large_for_memory_is_refused_before_anything_is_made(tmp_pat
         batch_size=50_000,
         runs_dir=tmp_path / "runs",
     )
-    with pytest.raises(InputError, match="Make the pictures, the batch or the network"):
+    with pytest.raises(InputError, match="Use smaller images, a smaller batch or"):
         train(config)
     assert not config.runs_dir.exists()
 
 
-def test_best_figure_of_a_run_that_ended_is_looked_up(trained, tmp_path, monkeypatch):
+def test_best_value_of_a_complete_run_is_read(trained, tmp_path, monkeypatch):
     config, results, _ = trained
     shutil.copytree(config.runs_dir, tmp_path / "runs")
     again = dataclasses.replace(config, runs_dir=tmp_path / "runs", resume=True)
@@ -328,7 +348,7 @@ def test_best_figure_of_a_run_that_ended_is_looked_up(trained, tmp_path, monkeyp
     assert reached == results["validation"]["mean_iou"]
 
 
-def test_data_are_read_again_only_if_they_differ(tiny, monkeypatch):
+def test_data_is_read_again_only_if_it_differs(tiny, monkeypatch):
     first = UNetTask(tiny)
     other = dataclasses.replace(tiny, loss="ce", epochs=9)
     assert UNetTask(other, first).data is first.data
@@ -336,35 +356,36 @@ def test_data_are_read_again_only_if_they_differ(tiny, monkeypatch):
 
 
 class Scores:
-    """Says class 1 where a photograph is bright, less surely in its right half."""
+    """Predicts class 1 where an image is bright, with less confidence to the right."""
 
     sizes = []
 
     def predict(self, images, batch_size, verbose):
         self.sizes.append(len(images))
         bright = images.mean(-1, keepdims=True) * 2 - 1
-        sure = np.linspace(9, 0.1, images.shape[2])[:, None]
-        return np.concatenate([-bright * sure, bright * sure], axis=-1)
+        confidence = np.linspace(9, 0.1, images.shape[2])[:, None]
+        scores = bright * confidence
+        return np.concatenate([-scores, scores], axis=-1)
 
 
-def test_photographs_are_predicted_batch_by_batch_and_mirrored_with_the_others():
-    photos = np.zeros((5, 4, 4, 3), "uint8")
-    photos[3:, :, 2:] = 255
+def test_images_are_predicted_batch_by_batch_also_when_flip_averaged():
+    images = np.zeros((5, 4, 4, 3), "uint8")
+    images[3:, :, 2:] = 255
     model = Scores()
-    for mirror in (False, True):
-        ids = predict_ids(model, photos, 2, mirror)
-        np.testing.assert_array_equal(ids, photos[..., 0] // 255)
+    for flip in (False, True):
+        ids = predict_ids(model, images, 2, flip)
+        np.testing.assert_array_equal(ids, images[..., 0] // 255)
     assert model.sizes == [2, 2, 1] + [2, 2, 2, 2, 1, 1]
 
 
-def test_mirrored_photographs_count_as_much_as_the_others():
-    class Left:  # class 1 where it is left in what it sees, and surely so
+def test_flipped_images_count_as_much_as_the_others():
+    class Left:  # class 1 at the left of its input, with high confidence
         def predict(self, images, batch_size, verbose):
             score = np.where(np.arange(images.shape[2]) == 0, 9.0, -1.0)
             score = np.broadcast_to(score, images.shape[:-1])
             return np.stack([-score, score], axis=-1)
 
-    photos = np.zeros((1, 1, 3, 3), "uint8")
-    assert predict_ids(Left(), photos).tolist() == [[[1, 0, 0]]]
-    both = predict_ids(Left(), photos, mirror=True)
+    images = np.zeros((1, 1, 3, 3), "uint8")
+    assert predict_ids(Left(), images).tolist() == [[[1, 0, 0]]]
+    both = predict_ids(Left(), images, flip=True)
     assert both.tolist() == [[[1, 0, 1]]]
