@@ -1,4 +1,4 @@
-"""Search for options of the conditional VAE that suit its images; see --help."""
+"""Search for the options of a conditional VAE that suit its images; see --help."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Search for options of a UNet that suit its photographs; see --help."""
+"""Search for the options of a UNet that suit its images; see --help."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A search's chief serves its workers to the end, and does not wait for lost ones."""
+"""The chief serves its workers to the end, but does not wait for lost ones."""
 
 import socket
 import threading
@@ -9,16 +9,16 @@ import keras_tuner
 import pytest
 from keras_tuner.src.distribute.oracle_client import OracleClient
 
-from train_tf.distributed.launch import of_search
+from train_tf.distributed.launch import search_environments
 from train_tf.errors import InputError, WorkerLost
-from train_tf.search import chief as search_service
+from train_tf.search import chief as module
 from train_tf.search.chief import heartbeat, serve
 
 
 @pytest.fixture
 def oracle(monkeypatch):
-    """One that has a trial, and an environment that says where it is served."""
-    for name, value in of_search(1)[0].items():
+    """An oracle of one trial, and the environment of its chief."""
+    for name, value in search_environments(1)[-1].items():
         monkeypatch.setenv(name, value)
     hyperparameters = keras_tuner.HyperParameters()
     hyperparameters.Int("sides", 3, 9)
@@ -30,7 +30,7 @@ def oracle(monkeypatch):
 
 
 def worker(oracle, train):
-    """A worker in a thread, as keras-tuner's are, that ends when it is told to stop."""
+    """A thread that works as a keras-tuner worker until it is told to stop."""
 
     def work():
         client = OracleClient(oracle)
@@ -50,14 +50,14 @@ def finish(client, trial):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The chief's, which the test sets, so that a busy machine changes nothing."""
+    """The chief's clock, set by the test: a busy machine does not change the result."""
     clock = SimpleNamespace(now=0, monotonic=lambda: clock.now, sleep=time.sleep)
-    monkeypatch.setattr(search_service, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
     return clock
 
 
-def test_trials_longer_than_patience_are_waited_for(oracle, clock, monkeypatch):
-    monkeypatch.setattr(search_service, "HEARTBEAT_SECONDS", 0.2)
+def test_trials_longer_than_timeout_are_waited_for(oracle, clock, monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.2)
     heard = threading.Event()
     get_trial = oracle.get_trial
     oracle.get_trial = lambda number: heard.set() or get_trial(number)
@@ -71,7 +71,7 @@ def test_trials_longer_than_patience_are_waited_for(oracle, clock, monkeypatch):
         finish(client, trial)
 
     thread = worker(oracle, train)
-    serve(oracle, patience=10)
+    serve(oracle, timeout=10)
     thread.join(10)
     assert not thread.is_alive()
     assert [trial.score for trial in oracle.trials.values()] == [1]
@@ -83,16 +83,18 @@ def test_worker_that_falls_silent_is_named(oracle, clock):
         time.sleep(60)
 
     worker(oracle, fall_silent)
-    with pytest.raises(WorkerLost, match="not heard of worker-0 for 8 seconds.*resume"):
-        serve(oracle, patience=8)
+    with pytest.raises(
+        WorkerLost, match="No request from worker-0 for 8 seconds.*resume"
+    ):
+        serve(oracle, timeout=8)
 
 
 def test_workers_that_never_come_are_not_waited_for(oracle):
-    with pytest.raises(WorkerLost, match="not heard of any worker for 0.1 seconds"):
-        serve(oracle, patience=0.1)
+    with pytest.raises(WorkerLost, match="No request from any worker for 0.1 seconds"):
+        serve(oracle, timeout=0.1)
 
 
-def test_port_that_is_taken_is_said(oracle, monkeypatch):
+def test_port_that_is_in_use_is_refused(oracle, monkeypatch):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -100,4 +102,4 @@ def test_port_that_is_taken_is_said(oracle, monkeypatch):
         monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
         monkeypatch.setenv("KERASTUNER_ORACLE_PORT", port)
         with pytest.raises(InputError, match=f"free port. Received: 127.0.0.1:{port}"):
-            serve(oracle, patience=5)
+            serve(oracle, timeout=5)

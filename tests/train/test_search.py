@@ -1,4 +1,4 @@
-"""A search: the best of its trials is found, and going on repeats no training."""
+"""A search finds the best of its trials; a resumed one repeats no training."""
 
 import csv
 import dataclasses
@@ -16,7 +16,7 @@ from train_tf.config import Between, RunConfig, SearchOptions
 from train_tf.errors import InputError, WorkerLost
 from train_tf.search import search as module
 from train_tf.search import trials
-from train_tf.search.search import own_options, search, trial_config
+from train_tf.search.search import search, trial_config, trial_options
 
 SPACE = {
     "shape": ("round", "square"),
@@ -33,6 +33,11 @@ class Config(RunConfig):
     shape: str = "round"
     sides: int = 3
     filled: bool = True
+    width: int | None = None
+
+    @property
+    def defaults(self):
+        return {"width": 7}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +53,7 @@ class SearchConfig(Config, SearchOptions):
 
 
 class Task:
-    """Trainings of which nobody asks more than this."""
+    """All of a task that a search uses."""
 
     monitor, mode = "val_beauty", "max"
 
@@ -57,7 +62,7 @@ class Task:
 
     @staticmethod
     def tracked_options(config):
-        return {name: getattr(config, name) for name in SPACE}
+        return {name: getattr(config, name) for name in (*SPACE, "width")}
 
 
 class Ugliness(Task):
@@ -66,17 +71,15 @@ class Ugliness(Task):
 
 @pytest.fixture
 def tried(monkeypatch):
-    """The configs that were trained, in the place of trainings."""
+    """Replaces trainings; returns the configs to be trained."""
     configs = []
 
-    def best_value(config, task_class, like):
-        assert isinstance(like, task_class)  # whose data are those of all trials
+    def best_value(config, task_class, reuse_data_from):
+        assert isinstance(reuse_data_from, task_class)
         configs.append(config)
         return config.sides + 10 * config.filled + config.learning_rate
 
     monkeypatch.setattr(module, "best_value", best_value)
-    monkeypatch.setattr(trials, "draw_trials", lambda path, *_: path.write_bytes(b""))
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
     monkeypatch.setattr(module.keras.backend, "clear_session", lambda: None)
     return configs
 
@@ -89,7 +92,7 @@ def run(task=Task, **options):
 @pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
 def test_best_of_all_trials_is_found(method, task, tried, capsys):
     best = run(task, method=method, trials=8)
-    in_full = method == "hyperband"  # as given, too, at the end
+    in_full = method == "hyperband"  # trains the first options again at the end
     assert best == Path("runs/search/best.json") and len(tried) == 8 + in_full
     choose = max if task.mode == "max" else min
     winner = choose(tried, key=lambda c: c.sides + 10 * c.filled + c.learning_rate)
@@ -98,10 +101,9 @@ def test_best_of_all_trials_is_found(method, task, tried, capsys):
         name: getattr(winner, name) for name in SPACE
     }
     rows = list(csv.DictReader(best.with_name("trials.csv").open()))
-    figures = [float(row[task.monitor.removeprefix("val_")]) for row in rows]
-    assert figures == sorted(figures, reverse=task.mode == "max")
-    assert rows[0]["run"] == winner.name
-    assert best.with_name("trials.png").exists()
+    metrics = [float(row[task.monitor.removeprefix("val_")]) for row in rows]
+    assert metrics == sorted(metrics, reverse=task.mode == "max")
+    assert rows[0]["run"] == winner.run_name
     assert f"{8 + in_full} trials, 0 skipped" in capsys.readouterr().out
     assert {type(config.filled) for config in tried} == {bool}
     assert all(1e-3 <= config.learning_rate <= 1e-1 for config in tried)
@@ -115,7 +117,7 @@ def test_best_options_are_those_of_a_training_and_not_of_one_run(tried):
     assert found.keys() == names - of_run
 
 
-def test_search_goes_on_with_the_data_that_it_began_with(tried):
+def test_resumed_search_keeps_its_data(tried):
     best = run(trials=3, data_dir=Path("here"))
     assert json.loads(best.read_text())["data_dir"] == "here"
     tried.clear()
@@ -126,7 +128,7 @@ def test_search_goes_on_with_the_data_that_it_began_with(tried):
     assert len(tried) == 5
 
 
-def test_search_goes_on_by_the_method_that_it_began_with(tried):
+def test_resumed_search_keeps_its_method(tried):
     """More trials than there are combinations would be proposed at random."""
     few = {"tune": ("shape", "sides"), "method": "hyperband"}
     run(trials=4, **few)
@@ -139,38 +141,47 @@ def test_search_goes_on_by_the_method_that_it_began_with(tried):
     )
 
 
-def test_options_that_are_not_searched_are_as_given(tried):
+def test_defaults_start_a_search_but_are_not_saved(tried):
+    tune = SearchConfig(tune=("width",), trials=2, name="width")
+    search(tune, Config, Task, {"width": (3, 5, 7)})
+    assert tried[0].width == 7 and tried[1].width != 7
+    found = json.loads(run(trials=1).read_text())
+    assert found["width"] is None and tried[-1].width is None
+    run(trials=2, resume=True, width=7)
+    with pytest.raises(InputError, match="--width: 7 before, 8 now"):
+        run(trials=2, resume=True, width=8)
+
+
+def test_options_that_are_not_searched_are_the_requested_ones(tried):
     run(tune=("sides",), shape="square", trials=3)
     assert {config.shape for config in tried} == {"square"}
     assert len({config.sides for config in tried}) == 3
 
 
 @pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
-def test_search_starts_from_the_options_given(method, tried, capsys):
-    given = {"shape": "square", "sides": 4, "filled": False, "learning_rate": 0.02}
-    run(method=method, trials=5, **given)
+def test_search_starts_with_the_requested_options(method, tried, capsys):
+    options = {"shape": "square", "sides": 4, "filled": False, "learning_rate": 0.02}
+    run(method=method, trials=5, **options)
     first, *others = tried
-    assert {name: getattr(first, name) for name in SPACE} == given
-    assert "As given:    beauty 4.02, epochs" in capsys.readouterr().out
-    if method == "random":  # what is drawn for the others does not depend on it
+    assert {name: getattr(first, name) for name in SPACE} == options
+    assert "Command-line options: beauty 4.02 after" in capsys.readouterr().out
+    if method == "random":  # the other trials do not depend on the first
         tried.clear()
-        run(method=method, trials=5, name="by_lot", **given | {"sides": 9})
+        run(method=method, trials=5, name="at_random", **options | {"sides": 9})
         assert [x.name for x in tried[1:]] == [x.name for x in others]
 
 
-def test_options_given_are_trained_in_full_though_hyperband_passes_them_over(
-    tried, capsys
-):
-    given = {"shape": "square", "sides": 3, "filled": False, "learning_rate": 0.001}
-    run(method="hyperband", trials=5, **given)  # the worst that there are
+def test_start_options_are_trained_in_full_even_if_hyperband_drops_them(tried, capsys):
+    options = {"shape": "square", "sides": 3, "filled": False, "learning_rate": 0.001}
+    run(method="hyperband", trials=5, **options)  # the worst there are
     assert [config.epochs == 9 for config in (tried[0], tried[-1])] == [False, True]
     assert tried[0].name == tried[-1].name
     assert "6 trials, 0 skipped" in capsys.readouterr().out
-    run(method="hyperband", trials=8, resume=True, **given)
+    run(method="hyperband", trials=8, resume=True, **options)
     assert tried[-1].epochs == 9 and tried[0].name == tried[-1].name
 
 
-def test_options_given_that_break_in_full_are_skipped(tried, monkeypatch, capsys):
+def test_start_options_that_fail_in_full_are_skipped(tried, monkeypatch, capsys):
     def break_late(config, *_):
         if config.epochs == 9 and config.sides == 3:
             raise InputError("The loss became nan at step 3 of epoch 9; alas")
@@ -181,34 +192,35 @@ def test_options_given_that_break_in_full_are_skipped(tried, monkeypatch, capsys
     assert "3 trials, 1 skipped" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("given", [{"sides": 9}, {"learning_rate": 0.5}], ids=str)
-def test_search_starts_by_lot_from_options_out_of_its_space(given, tried, capsys):
-    run(trials=2, **given)
+@pytest.mark.parametrize("options", [{"sides": 9}, {"learning_rate": 0.5}], ids=str)
+def test_options_outside_the_search_space_start_no_trial(options, tried, capsys):
+    run(trials=2, **options)
     assert all(config.sides in SPACE["sides"] for config in tried)
     assert all(config.learning_rate <= 0.1 for config in tried)
-    told = capsys.readouterr().out
-    assert "As given" not in told and "options as given are not among" in told
+    output = capsys.readouterr().out
+    assert "Command-line options:" not in output
+    assert "command-line options are not in the search space" in output
 
 
-def test_search_ends_when_all_there_is_was_tried(tried):
+def test_search_ends_when_all_combinations_were_tried(tried):
     run(tune=("filled",), trials=20)
     assert len(tried) == 2
 
 
-def test_few_options_are_all_trained_in_full(tried):
+def test_few_combinations_are_all_trained_in_full(tried):
     run(tune=("sides", "filled"), method="hyperband", trials=30, epochs=9)
     assert len(tried) == len({(c.sides, c.filled) for c in tried}) > 4
     assert {config.epochs for config in tried} == {9}
 
 
-def test_trial_that_is_proposed_again_counts_once(tmp_path):
+def test_trial_that_is_proposed_twice_counts_once(tmp_path):
     report = trials.TrialReport(tmp_path, {}, "val_beauty", "max")
     for epochs in (2, 6, 6):
         report.add("a1b2", {"sides": 3, "epochs": epochs}, 0.5, None)
     assert [row["epochs"] for row in report.rows] == [2, 6]
 
 
-def test_table_of_a_search_that_goes_on_is_never_shorter_than_it_was(tmp_path):
+def test_resumed_search_never_shortens_its_table(tmp_path):
     def rows():
         return len((tmp_path / "trials.csv").read_text().splitlines()) - 1
 
@@ -237,26 +249,28 @@ def test_workers_of_a_training_are_no_workers_of_a_search(how, tried, monkeypatc
     assert not tried and not Path("runs").exists()
 
 
-def test_worker_tells_why_a_trial_failed(tried, monkeypatch, capsys):
+def test_worker_prints_why_a_trial_failed(tried, monkeypatch, capsys):
     def too_large(config, *_):
         raise InputError("Expected a smaller batch.")
 
     monkeypatch.setattr(module, "best_value", too_large)
-    monkeypatch.setattr(module, "_role", lambda: "worker")
+    monkeypatch.setattr(module, "role", lambda: "worker")
     assert run(trials=2) is None
-    told = capsys.readouterr().err
-    assert told.count("Trial skipped: Expected a smaller batch.") == 2
+    errors = capsys.readouterr().err
+    assert errors.count("Trial skipped: Expected a smaller batch.") == 2
 
 
 def test_folder_is_free_when_the_search_is_over(tried, monkeypatch):
-    locks, take = [], module.take
-    monkeypatch.setattr(module, "take", lambda *x: locks.append(take(*x)) or locks[-1])
+    locks, acquire = [], module.acquire
+    monkeypatch.setattr(
+        module, "acquire", lambda *x: locks.append(acquire(*x)) or locks[-1]
+    )
     run()
     assert [lock.is_locked for lock in locks] == [False]
 
 
 @pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
-def test_going_on_asks_for_the_same_runs_and_for_more(method, tried):
+def test_resumed_search_repeats_its_runs_and_adds_more(method, tried):
     run(method=method, trials=5)
     run(method=method, trials=8, resume=True)
     first = 5 + (method == "hyperband")
@@ -279,7 +293,7 @@ def test_changed_space_is_refused_by_name(tried):
         search(SearchConfig(resume=True), Config, Task, narrow)
 
 
-def test_trial_that_breaks_is_skipped_and_said(tried, monkeypatch, capsys):
+def test_trial_that_fails_is_skipped_and_reported(tried, monkeypatch, capsys):
     def break_for_some(config, *_):
         if config.sides < 5:
             raise InputError("The loss became nan at step 3 of epoch 1; alas")
@@ -288,12 +302,12 @@ def test_trial_that_breaks_is_skipped_and_said(tried, monkeypatch, capsys):
     monkeypatch.setattr(module, "best_value", break_for_some)
     best = run(tune=("sides",), trials=4)
     assert json.loads(best.read_text())["sides"] == 6
-    said = capsys.readouterr().out
-    assert said.count("skipped: sides 3") == 1 and "epoch 1; alas" in said
-    assert "2 trials, 2 skipped" in said
+    output = capsys.readouterr().out
+    assert output.count("skipped: sides 3") == 1 and "epoch 1; alas" in output
+    assert "2 trials, 2 skipped" in output
 
 
-def test_figure_that_is_no_number_is_skipped(tried, monkeypatch, capsys):
+def test_metric_that_is_nan_is_skipped(tried, monkeypatch, capsys):
     monkeypatch.setattr(
         module, "best_value", lambda c, *_: float("nan") if c.filled else 1.0
     )
@@ -302,17 +316,17 @@ def test_figure_that_is_no_number_is_skipped(tried, monkeypatch, capsys):
     assert "1 trials, 1 skipped" in capsys.readouterr().out
 
 
-def test_search_without_any_figure_says_why(tried, monkeypatch):
+def test_search_without_completed_trials_reports_why(tried, monkeypatch):
     def refuse(config, *_):
         raise InputError("Memory ran out in training")
 
     monkeypatch.setattr(module, "best_value", refuse)
-    with pytest.raises(InputError, match="No trial came to an end.*Memory ran out"):
+    with pytest.raises(InputError, match="No trial was completed.*Memory ran out"):
         run(trials=5)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a fault"), OSError(28, "full")])
-def test_what_is_no_fault_of_the_options_ends_the_search(error, tried, monkeypatch):
+def test_errors_other_than_input_errors_end_the_search(error, tried, monkeypatch):
     def break_down(config, *_):
         raise error
 
@@ -321,19 +335,18 @@ def test_what_is_no_fault_of_the_options_ends_the_search(error, tried, monkeypat
         run()
 
 
-def test_promoted_trial_goes_on_with_its_run():
+def test_promoted_trial_extends_its_run():
     config, space = SearchConfig(), {name: SPACE[name] for name in ("sides", "filled")}
 
     def proposed(**values):
-        own = own_options(config, space, values)
-        return trial_config(config, Config, own)
+        return trial_config(config, Config, trial_options(config, space, values))
 
     first = proposed(sides=4, filled=True, **{"tuner/epochs": 1})
     promoted = proposed(sides=4, filled=True, **{"tuner/epochs": 9})
-    assert first.name == promoted.name and first.runs_dir == Path("runs/search")
+    assert first.run_name == promoted.run_name and first.runs_dir == Path("runs/search")
     assert (first.epochs, promoted.epochs) == (1, 9) and promoted.resume
     other = proposed(sides=5, filled=True)
-    assert other.name != first.name and other.epochs == 9
+    assert other.run_name != first.run_name and other.epochs == 9
 
 
 def test_options_that_do_not_go_together_are_skipped(tried, capsys):
@@ -346,13 +359,13 @@ def test_options_that_do_not_go_together_are_skipped(tried, capsys):
     config = SearchConfig(tune=("filled", "sides"), trials=8)
     best = search(config, Picky, Task, SPACE)
     assert json.loads(best.read_text())["sides"] == 6
-    said = capsys.readouterr().out
-    assert "filled True, sides 3, epochs 9: Expected no triangle" in said
-    assert "7 trials, 1 skipped" in said
+    output = capsys.readouterr().out
+    assert "filled True, sides 3, epochs 9: Expected no triangle" in output
+    assert "7 trials, 1 skipped" in output
 
 
 @pytest.mark.parametrize(
-    "given",
+    "variables",
     [
         {"KERASTUNER_TUNER_ID": "chief"},
         {
@@ -363,17 +376,17 @@ def test_options_that_do_not_go_together_are_skipped(tried, capsys):
     ],
     ids=str,
 )
-def test_environment_that_is_not_whole_is_refused(given, tried, monkeypatch):
-    for name, value in given.items():
+def test_incomplete_environment_is_refused(variables, tried, monkeypatch):
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="Expected KERASTUNER_TUNER_ID, .* Received"):
         run()
     assert not tried
 
 
-def test_chief_that_does_not_come_is_not_waited_for_for_ever(tried, monkeypatch):
+def test_worker_does_not_wait_forever_for_a_chief(tried, monkeypatch):
     monkeypatch.setattr(module, "START_SECONDS", 0.5)
-    monkeypatch.setattr(oracle_client, "TIMEOUT", 3600)  # comes back after the test
+    monkeypatch.setattr(oracle_client, "TIMEOUT", 3600)  # restored after the test
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker-0")
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "localhost")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "9")

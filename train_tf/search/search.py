@@ -99,18 +99,21 @@ def search(config, config_class, task_class, space):
         run_trials()
         return None
 
-    folder, requested = config.run_folder, to_dict(config)
-    saved = {
-        **requested,
-        "space": {name: list(values) for name, values in space.items()},
-        PROPOSED_BY: method,
-    }
-    lock = acquire(folder, saved, config.resume, FREE_TO_CHANGE, "search")
+    lock = _acquire(config, space, method)
     try:
-        shared = {name: requested[name] for name in _names(config_class)}
-        report = TrialReport(folder, shared, task_class.monitor, task_class.mode, start)
+        requested = to_dict(config)
+        report = TrialReport(
+            config.run_folder,
+            {name: requested[name] for name in _names(config_class)},
+            task_class.monitor,
+            task_class.mode,
+            start,
+        )
         if start is None:
-            print("The command-line options are not in the search space: no trial.")
+            print(
+                "The command-line options are not in the search space, so no trial "
+                "uses them."
+            )
         _report_trials(oracle, report, options_of)
         if process == "chief":
             serve(oracle, START_SECONDS)
@@ -152,6 +155,22 @@ def trial_config(config, config_class, options):
 
 def _names(config_class):
     return [field.name for field in dataclasses.fields(config_class)]
+
+
+def _acquire(config, space, method):
+    """Lock the folder of the search for this process; returns the lock."""
+    options = {
+        **to_dict(config),
+        "space": {name: list(values) for name, values in space.items()},
+        PROPOSED_BY: method,
+    }
+
+    def resolve(options):
+        requested = {x: value for x, value in options.items() if value is not None}
+        return {**config.defaults, **requested}
+
+    folder, resume = config.run_folder, config.resume
+    return acquire(folder, options, resume, FREE_TO_CHANGE, "search", resolve)
 
 
 def _start(options, space):
