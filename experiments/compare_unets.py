@@ -1,6 +1,6 @@
 """Train the UNets of the assignment with several seeds and compare them.
 
-`--no-train` only rebuilds the tables and figures from results/*.json.
+`--no-train` only draws the figures of results/*.json again. `tables.py` makes tables.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from comparison import CompareOptions
 from matplotlib import pyplot as plt
-from unet_tables import DEFAULT, GRID, PAIRS, as_markdown, name_of, title_of
+from unet_tables import DEFAULT, GRID, PAIRS, name_of, title_of
 
 from train_tf import command_line
 from train_tf.command_line import to_dict
@@ -20,7 +20,7 @@ from train_tf.devices import resolve_precision
 from train_tf.distributed.cluster import check_alone
 from train_tf.errors import InputError
 from train_tf.export import saved_model_of
-from train_tf.files import read_json, write_json, write_text
+from train_tf.files import read_json, write_json
 from train_tf.run.report import save_figure
 from unet_tf.config import UNetConfig
 from unet_tf.data import Split, load_data
@@ -51,13 +51,10 @@ class CompareUNetsConfig(CompareOptions):
 
 
 def compare(config):
-    """Train what is not trained yet, evaluate it, and report.
+    """Train what is not trained yet, evaluate it, and draw the figures.
 
     Args:
         config: a `CompareUNetsConfig`.
-
-    Returns:
-        The report, as text.
 
     Raises:
         InputError: as `unet_tf.train`; and if earlier results are not comparable.
@@ -65,7 +62,7 @@ def compare(config):
     check_alone("a comparison")
     if config.train:
         _train(config)
-    return report(config.out, config.saved_models_dir)
+    draw_figures(config.out, config.saved_models_dir)
 
 
 def _train(config):
@@ -118,17 +115,14 @@ def _check_comparable_with_earlier(config, wanted):
             )
 
 
-def report(folder, saved_models_dir):
-    """Write tables and figures from existing results.
+def draw_figures(folder, saved_models_dir):
+    """Draw the figures of existing results.
 
     Args:
-        folder: has the JSON files of `compare`; gets unets.md, unets.png,
-            unet_curves.png, unet_close_up.png and unet_predictions.png, the last of the
-            default network. The images in them are bundled ones.
+        folder: has the JSON files of `compare`; gets unets.png, unet_curves.png,
+            unet_close_up.png and unet_predictions.png, the last of the default network.
+            The images in them are bundled ones.
         saved_models_dir: has the SavedModels of the first seed.
-
-    Returns:
-        The text of unets.md.
 
     Raises:
         InputError: if there are no such files or SavedModels.
@@ -138,8 +132,6 @@ def report(folder, saved_models_dir):
         raise InputError(
             f"Expected results of compare_unets.py in {folder}. Found none."
         )
-    text = as_markdown(trained)
-    write_text(folder / "unets.md", text)
     draw_curves(folder / "unet_curves.png", trained)
     pets = load_data(UNetConfig(data_dir=BUNDLED))
     examples = Split(*(array[:SHOWN] for array in pets.test))
@@ -164,7 +156,6 @@ def report(folder, saved_models_dir):
             pets.class_names,
             pets.colours,
         )
-    return text
 
 
 def read_trained(folder):
@@ -272,6 +263,4 @@ def draw_close_up(path, test, probabilities, side=40):
 
 
 if __name__ == "__main__":
-    sys.exit(
-        command_line.run(CompareUNetsConfig, lambda config: print(compare(config)))
-    )
+    sys.exit(command_line.run(CompareUNetsConfig, compare))

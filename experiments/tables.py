@@ -271,8 +271,24 @@ def _speeds(results, files, keys):
     return {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
 
 
+def _unet_table(rows):
+    """A table of `unet_tables`, of all networks compared."""
+
+    def table(results):
+        import unet_tables
+        from compare_unets import read_trained
+
+        return getattr(unet_tables, rows)(read_trained(results))
+
+    return table
+
+
 TABLES = {
     "unets": _unets,
+    "unet_metrics": _unet_table("metrics_table"),
+    "unet_differences": _unet_table("differences_table"),
+    "unet_changes": _unet_table("changes_table"),
+    "unet_costs": _unet_table("costs_table"),
     "vaes": _vaes,
     "all_vaes": _all_vaes,
     "runtimes": _runtimes,

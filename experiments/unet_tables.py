@@ -1,4 +1,4 @@
-"""The UNets compared in tables, from the results that `compare_unets` writes.
+"""Tables of the UNets compared, from the results that `compare_unets` writes.
 
 A variant is a (down, up, loss).
 """
@@ -22,22 +22,6 @@ CHOICES = (("maxpool", "strided"), ("transpose", "upsample"), ("bce", "dice"))
 GRID = tuple(itertools.product(*CHOICES))
 DEFAULT = (UNetConfig.down, UNetConfig.up, UNetConfig.loss)
 RESAMPLES = 2000  # for the confidence interval of a difference
-FIGURES = (
-    "Test images, their masks, and the predictions of the four networks of the "
-    "assignment:",
-    "",
-    "![Images, masks and the predictions of the four networks](unets.png)",
-    "",
-    "The predicted probability of the pet near its outline, enlarged, to look for "
-    "checkerboard patterns:",
-    "",
-    "![The probability of the pet, enlarged, of the four networks](unet_close_up.png)",
-    "",
-    "Mean IoU over the epochs, one line per seed:",
-    "",
-    "![Training and validation curves of each network](unet_curves.png)",
-    "",
-)
 
 
 def name_of(variant, seed):
@@ -51,47 +35,66 @@ def title_of(variant):
     return ", ".join(words.get(choice, choice) for choice in variant)
 
 
-def as_markdown(trained):
-    """The text of unets.md.
+def metrics_table(trained):
+    """Every metric of each variant, mean and standard deviation over seeds.
 
     Args:
-        trained: as `read_trained` returns it.
+        trained: as `compare_unets.read_trained` returns it; so for the tables below.
     """
-    first, *others = trained
-    images = trained[first][0]["images"]
-    commands = {x["command"] for results in trained.values() for x in results}
-    lines = [
-        "# UNets compared",
-        "",
-        f"The pets at 128 x 128: {images['train']} images for training, "
-        f"{images['validation']} for choosing the epoch, {images['test']} test images. "
-        "All metrics are on the test images: mean and standard deviation over the "
-        "seeds. Small pets are the smallest third. Calibration error: expected "
-        "calibration error of pixels. Checkerboard: strength of a checkerboard pattern "
-        "in the probabilities. MACs: multiply-accumulate operations of one image's "
-        "forward pass.",
-        "",
-        *sorted(f"    {command}" for command in commands),
-        "",
-        *_metrics_table(trained),
-        "",
-        *_costs_table(trained),
-        "",
-        "Difference in mean IoU, computed per image (the tables pool the pixels of all "
-        f"images), from {title_of(first)}, with its 95 % confidence interval from a "
-        "paired bootstrap over images, and over seeds where there are several:",
-        "",
-    ]
-    for variant in others:
-        pairs = _same_seed(trained[first], trained[variant])
-        if not pairs:
-            continue
-        mean, low, high = difference(*zip(*pairs, strict=True))
-        seeds = "one seed" if len(pairs) == 1 else f"{len(pairs)} seeds"
-        lines.append(
-            f"- {title_of(variant)}: {mean:+.4f} ({low:+.4f} to {high:+.4f}), {seeds}"
+    yield "network", *METRICS.values()
+    for variant, results in trained.items():
+        cells = ([x["metrics"][name] for x in results] for name in METRICS)
+        yield title_of(variant), *map(_mean_and_deviation, cells)
+
+
+def costs_table(trained):
+    """Size and speed of each variant."""
+    yield "network", "seeds", "parameters", "MACs", "images/s", "minutes"
+    for variant, results in trained.items():
+        one = results[0]
+        speed = np.mean([x["images_per_second"] for x in results])
+        minutes = np.mean([x["minutes"] for x in results])
+        yield (
+            title_of(variant),
+            len(results),
+            f"{one['parameters']:,}",
+            f"{one['macs'] / 1e9:.2f} G",
+            f"{speed:.1f}",
+            f"{minutes:.1f}",
         )
-    return "\n".join([*lines, "", *_changes_table(trained), *FIGURES])
+
+
+def differences_table(trained):
+    """Difference of each variant's mean IoU per image from the first variant's."""
+    first, *others = trained
+    yield f"network, against {title_of(first)}", "mean IoU", "95 % interval", "seeds"
+    for variant in others:
+        if pairs := _same_seed(trained[first], trained[variant]):
+            mean, low, high = difference(*zip(*pairs, strict=True))
+            interval = f"{low:+.4f} to {high:+.4f}"
+            yield title_of(variant), f"{mean:+.4f}", interval, len(pairs)
+
+
+def changes_table(trained):
+    """The effect of changing one option, over all variants that differ in it alone."""
+    yield "change", "pairs", *METRICS.values()
+    for place, (before, after) in enumerate(CHOICES):
+        pairs = [
+            pair
+            for variant in trained
+            if variant[place] == before
+            for pair in _same_seed(
+                trained[variant],
+                trained.get((*variant[:place], after, *variant[place + 1 :]), ()),
+            )
+        ]
+        if pairs:
+            title = f"{title_of((after,))} for {title_of((before,))}"
+            changes = (
+                [y["metrics"][name] - x["metrics"][name] for x, y in pairs]
+                for name in METRICS
+            )
+            yield title, len(pairs), *(_mean_and_deviation(x, "+") for x in changes)
 
 
 def difference(one, other):
@@ -124,74 +127,3 @@ def _same_seed(one, other):
 def _mean_and_deviation(values, sign=""):
     deviation = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
     return f"{np.mean(values):{sign}.4f}{deviation}"
-
-
-def _metrics_table(trained):
-    yield f"| network | {' | '.join(METRICS.values())} |"
-    yield "|---" * (len(METRICS) + 1) + "|"
-    for variant, results in trained.items():
-        cells = (
-            _mean_and_deviation([x["metrics"][name] for x in results])
-            for name in METRICS
-        )
-        yield f"| {title_of(variant)} | {' | '.join(cells)} |"
-
-
-def _costs_table(trained):
-    yield "| network | seeds | parameters | MACs | images/s | minutes |"
-    yield "|---|---|---|---|---|---|"
-    for variant, results in trained.items():
-        one = results[0]
-        speed = np.mean([x["images_per_second"] for x in results])
-        minutes = np.mean([x["minutes"] for x in results])
-        yield (
-            f"| {title_of(variant)} | {len(results)} | {one['parameters']:,} | "
-            f"{one['macs'] / 1e9:.2f} G | {speed:.1f} | {minutes:.1f} |"
-        )
-
-
-def _changes_table(trained):
-    """The effect of changing one option, over all variants that differ in it alone."""
-    changes = {}
-    for place, (before, after) in enumerate(CHOICES):
-        pairs = [
-            pair
-            for variant in trained
-            if variant[place] == before
-            for pair in _same_seed(
-                trained[variant],
-                trained.get((*variant[:place], after, *variant[place + 1 :]), ()),
-            )
-        ]
-        if pairs:
-            title = f"{title_of((after,))} for {title_of((before,))}"
-            changes[f"{title}, {len(pairs)} pairs"] = {
-                name: [y["metrics"][name] - x["metrics"][name] for x, y in pairs]
-                for name in METRICS
-            }
-    if changes:
-        yield "Effect of changing one option, mean and standard deviation over pairs:"
-        yield ""
-        yield f"| change | {' | '.join(METRICS.values())} |"
-        yield "|---" * (len(METRICS) + 1) + "|"
-        for title, metrics in changes.items():
-            cells = (_mean_and_deviation(change, "+") for change in metrics.values())
-            yield f"| {title} | {' | '.join(cells)} |"
-        yield ""
-        several = {x: y for x, y in changes.items() if len(y["accuracy"]) > 1}
-        yield from (f"- {title}: {_in_words(x)}." for title, x in several.items())
-        yield ""
-
-
-def _in_words(changes):
-    """The metrics that rise or fall in every pair."""
-    directions = {
-        "raises": [name for name, x in changes.items() if min(x) > 0],
-        "lowers": [name for name, x in changes.items() if max(x) < 0],
-    }
-    sentences = [
-        f"{verb} {', '.join(METRICS[name] for name in names)} in every pair"
-        for verb, names in directions.items()
-        if names
-    ]
-    return "; ".join(sentences) or "no metric changes in the same direction everywhere"

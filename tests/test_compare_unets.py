@@ -7,7 +7,15 @@ import compare_unets as compare
 import numpy as np
 import pytest
 from compare_unets import CompareUNetsConfig
-from unet_tables import GRID, PAIRS, as_markdown, name_of
+from unet_tables import (
+    GRID,
+    PAIRS,
+    changes_table,
+    costs_table,
+    differences_table,
+    metrics_table,
+    name_of,
+)
 
 from train_tf.devices import resolve_precision
 from train_tf.errors import InputError
@@ -65,29 +73,32 @@ def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
     write_json(tmp_path / f"{results['run_name']}.json", results)
     assert compare.read_trained(tmp_path) == {}
     with pytest.raises(InputError, match="Expected results of compare_unets.py"):
-        compare.report(tmp_path, tmp_path)
+        compare.draw_figures(tmp_path, tmp_path)
 
 
-def test_report_has_means_over_seeds_and_differences(folder):
-    text = as_markdown(compare.read_trained(folder))
-    assert "| max-pool, transpose, BCE | 0.5000 ± 0.0000 | 0.6100 ± 0.0141 |" in text
+BCE, DICE = "max-pool, transpose, BCE", "max-pool, transpose, Dice"
+
+
+def test_tables_have_means_over_seeds_and_differences(folder):
+    trained = compare.read_trained(folder)
+    head, *rows = metrics_table(trained)
+    assert [row[0] for row in rows] == [BCE, DICE]
+    assert rows[0][1:3] == ("0.5000 ± 0.0000", "0.6100 ± 0.0141")
     # One of four images is better by a tenth; some resamples leave it out.
-    assert "Dice: +0.0250 (+0.0000 to +0.0750), 2 seeds\n" in text
-    assert "| Dice for BCE, 2 pairs | +0.0000 ± 0.0000 | +0.0350 ± 0.0071 |" in text
-    assert "- Dice for BCE, 2 pairs: raises mean IoU in every pair." in text
-    assert "strided" not in text
-    assert text.count("\n    python experiments/compare_unets.py\n") == 1
-    assert "| 2 | 1,234 | 5.60 G | 20.0 | 7.0 |" in text
+    _, row = differences_table(trained)
+    assert row == (DICE, "+0.0250", "+0.0000 to +0.0750", 2)
+    _, row = changes_table(trained)
+    assert row[:4] == ("Dice for BCE", 2, "+0.0000 ± 0.0000", "+0.0350 ± 0.0071")
+    assert [*costs_table(trained)][1][1:] == (2, "1,234", "5.60 G", "20.0", "7.0")
 
 
-def test_only_what_has_the_same_seed_is_compared(folder):
-    results = results_of(
-        PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9]
-    )  # a third seed of the second
+def test_only_results_of_the_same_seed_are_compared(folder):
+    # A third seed of the second variant.
+    results = results_of(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])
     write_json(folder / f"{results['run_name']}.json", results)
-    text = as_markdown(compare.read_trained(folder))
-    assert "- max-pool, transpose, Dice: +0.0250 (+0.0000 to +0.0750)" in text
-    assert "| Dice for BCE, 2 pairs |" in text
+    trained = compare.read_trained(folder)
+    assert [*differences_table(trained)][1][1:] == ("+0.0250", "+0.0000 to +0.0750", 2)
+    assert [*changes_table(trained)][1][:2] == ("Dice for BCE", 2)
 
 
 @pytest.mark.parametrize(
@@ -113,18 +124,10 @@ def test_trainings_that_are_not_alike_are_not_compared(change, folder):
 def test_networks_without_a_seed_in_common_are_not_compared_pairwise(folder):
     results = results_of(PAIRS[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
     write_json(folder / f"{results['run_name']}.json", results)
-    text = as_markdown(compare.read_trained(folder))
-    assert "| strided, transpose, BCE | 0.5000 |" in text
-    assert "- strided, transpose, BCE" not in text
-
-
-def test_change_without_a_common_direction_is_reported_as_such(folder):
-    results = results_of(
-        PAIRS[1], 1, 0.61, [0.6, 0.6, 0.8, 0.6]
-    )  # below the first's 0.62
-    write_json(folder / f"{results['run_name']}.json", results)
-    text = as_markdown(compare.read_trained(folder))
-    assert "- Dice for BCE, 2 pairs: no metric changes in the same" in text
+    trained = compare.read_trained(folder)
+    title = "strided, transpose, BCE"
+    assert title in [row[0] for row in metrics_table(trained)]
+    assert title not in [row[0] for row in differences_table(trained)]
 
 
 @pytest.fixture
@@ -178,7 +181,7 @@ def test_close_up_shows_the_pet_s_probability_around_its_outline(figures):
 @pytest.fixture
 def trained(monkeypatch):
     """The configs that are trained, instead of training."""
-    configs = []
+    configs, drawn = [], []
 
     def train(unet):
         configs.append(unet)
@@ -190,13 +193,13 @@ def trained(monkeypatch):
     monkeypatch.setattr(compare, "train", train)
     monkeypatch.setattr(compare, "load_data", lambda unet: data)
     monkeypatch.setattr(compare, "evaluate", lambda model, _: {"evaluated": model})
-    monkeypatch.setattr(compare, "report", lambda *folders: folders)
+    monkeypatch.setattr(compare, "draw_figures", lambda *folders: drawn.append(folders))
     return configs
 
 
 def test_each_network_is_trained_with_each_seed_and_evaluated(trained, tmp_path):
     config = CompareUNetsConfig(seeds=(0, 3), epochs=2, out=tmp_path)
-    assert compare.compare(config) == (tmp_path, config.saved_models_dir)
+    compare.compare(config)
     names = [name_of(variant, seed) for seed in (0, 3) for variant in PAIRS]
     assert [unet.run_name for unet in trained] == names
     assert all(unet.resume and unet.epochs == 2 for unet in trained)
