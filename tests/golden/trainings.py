@@ -36,7 +36,8 @@ ASSIGNMENT = (
 CVAES = {
     f"cvae_{network}_{likelihood}": {"network": network, "likelihood": likelihood}
     for network, likelihood in itertools.product(
-        ("compact", "resnet18"), ("gaussian", "bernoulli", "discretized_logistic")
+        ("compact", "plain", "resnet18"),
+        ("gaussian", "bernoulli", "discretized_logistic"),
     )
 }
 CVAES["cvae_compact_cifar10"] = {"network": "compact", "dataset": "cifar10"}
@@ -88,7 +89,7 @@ def train_tiny(name, folder, small_sets):
     else:
         config = cvae_tf.CVAEConfig(
             **CVAES[name],
-            epochs=2 if "compact" in name else 1,
+            epochs=1 if "resnet18" in name else 2,
             batch_size=38,
             learning_rate=3e-4,
             precision="float32",
