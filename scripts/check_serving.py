@@ -1,4 +1,4 @@
-"""Check SavedModels with the loader of TensorFlow Serving; see --help."""
+"""Check SavedModels as TensorFlow Serving loads them; see --help."""
 
 import dataclasses
 import sys
@@ -12,17 +12,17 @@ from train_tf.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class CheckServingConfig:
-    """Check that SavedModels keep their promises, by TensorFlow Serving's loader."""
+    """Check that SavedModels behave as documented, with TensorFlow Serving's loader."""
 
     models: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders NAME or NAME/VERSION; left out, all in --saved-models-dir."""
+    """Folders NAME or NAME/VERSION; by default all in --saved-models-dir."""
 
     saved_models_dir: Path = Path("saved_models")
-    """Where SavedModels are."""
+    """Folder of SavedModels."""
 
     load: bool = False
-    """Send thousands of requests too: from many threads, and until memory would show
-    that it leaks. Takes minutes."""
+    """Also send thousands of requests, to test concurrency and memory. Takes minutes.
+    """
 
 
 def main(config):
@@ -34,18 +34,18 @@ def main(config):
         raise InputError(
             f"Expected SavedModels in {config.saved_models_dir}. Found none."
         )
-    broken = 0
+    failed = False
     for model in models:
         version = newest_version(model)
         print(version, flush=True)
         try:
-            for kept, said in check_saved_model(version, config.load):
-                print(f"  {'ok' if kept else 'BROKEN'}: {said}", flush=True)
-                broken += not kept
-        except InputError as error:  # it cannot be loaded, or ended the whole process
+            for passed, message in check_saved_model(version, config.load):
+                print(f"  {'ok' if passed else 'BROKEN'}: {message}", flush=True)
+                failed |= not passed
+        except InputError as error:  # not loaded, or its process ended
             print(f"  BROKEN: {error}", flush=True)
-            broken += 1
-    return 1 if broken else 0
+            failed = True
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Export a SavedModel for other runtimes, and compare them; see --help."""
+"""Export a SavedModel to other runtimes and compare them; see --help."""
 
 import dataclasses
 import sys
@@ -10,27 +10,28 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class ExportModelConfig:
-    """Bring a SavedModel to other runtimes, reload it there, and compare."""
+    """Export a SavedModel to other runtimes, reload it there, and compare."""
 
     model: Path
-    """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
+    """Folder of a SavedModel: saved_models/NAME for its newest version, or
+    saved_models/NAME/VERSION."""
 
     format: tuple[Literal["saved_model", "onnx", "litert", "openvino"], ...] = (
         "onnx",
         "litert",
         "openvino",
     )
-    """Which runtimes. All but saved_model need requirements-export.txt."""
+    """Runtimes. All but saved_model need the packages of requirements-export.txt."""
 
     quantize: Literal["none", "int8"] = "none"
-    """Weights and what flows between the layers: float32, or 8-bit whole numbers."""
+    """Number format of weights and activations: float32 (none) or 8-bit integers."""
 
     images: Path | None = None
-    """Photographs like those that a UNet of your own is for: int8 is fitted to them,
-    and runtimes are compared on them; left out, the pets."""
+    """Folder of images like those that your UNet is for: int8 is calibrated on them,
+    and runtimes are compared on them. By default the pets."""
 
     out: Path | None = None
-    """Folder to write to; left out, exports/NAME."""
+    """Output folder; by default exports/NAME."""
 
 
 def main(config):
@@ -44,9 +45,9 @@ def main(config):
         config.model, config.format, config.quantize, out, config.images
     )
     print(f"\n{as_table(rows)}\n\nExports: {out}")
-    about = {**provenance(config), "runtimes": rows}
-    write_json(out / f"comparison_{config.quantize}.json", about)
-    return 1 if any("refused" in row for row in rows.values()) else 0
+    result = {**provenance(config), "runtimes": rows}
+    write_json(out / f"comparison_{config.quantize}.json", result)
+    return int(any("error" in row for row in rows.values()))
 
 
 if __name__ == "__main__":

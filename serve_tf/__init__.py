@@ -1,1 +1,1 @@
-"""What becomes of a SavedModel: checked as it will be served, and converted."""
+"""Checks of SavedModels as TensorFlow Serving loads them, and conversion of them."""

@@ -1,11 +1,10 @@
-"""Whether a SavedModel keeps its promises, seen by the loader of TensorFlow Serving.
+"""Check a SavedModel as TensorFlow Serving loads it.
 
-What is asked comes from the SavedModel itself: its warm-up requests hold real pictures.
+Requests are made from the SavedModel's own warm-up requests, which hold real images.
 """
 
-import base64
 import io
-import json
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,19 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from serve_tf.rest import to_request
 from serve_tf.server import Refused, Server
 from train_tf.data.image_ops import MAX_PIXELS
 from train_tf.errors import InputError
 from train_tf.export import TOLERANCE, WARM_UP, max_abs_difference, read_description
 
-BATCH = 7
-AT_ONCE = 1000  # requests from many threads
-AFTER = 5000  # requests, after which memory is measured
-GROWTH = 16 * 2**20  # bytes that it may have grown by: what allocators keep
+BATCH_SIZE = 7
+CONCURRENT_REQUESTS = 1000
+MEMORY_REQUESTS = 5000  # after which memory is measured again
+MEMORY_GROWTH = 16 * 2**20  # bytes allowed; allocators keep some
 
 
-class Broken(Exception):
-    """A promise that is not kept."""
+class CheckFailed(Exception):
+    """A SavedModel does not behave as documented."""
 
 
 def check_saved_model(folder, load=False):
@@ -35,47 +33,46 @@ def check_saved_model(folder, load=False):
 
     Args:
         folder: saved_models/<name>/<version>.
-        load: whether to send thousands of requests too, which takes minutes.
+        load: also send thousands of requests, which takes minutes.
 
     Yields:
-        For each check: whether the promise is kept, and what was seen.
+        For each check: whether it passed, and a message.
 
     Raises:
-        InputError: if it cannot be loaded.
+        InputError: if the SavedModel cannot be loaded.
     """
     folder = Path(folder)
-    about, warm_up = _read_extras(folder)
+    description, warm_up = _read_extras(folder)
     with Server(folder) as server:
         checks = [
-            lambda: check_signatures(server.signatures, about, warm_up),
-            lambda: check_answers(server, folder, warm_up),
-            lambda: check_rows(server, about, warm_up),
-            lambda: check_refusals(server, about, warm_up),
-            lambda: check_rest(server, warm_up),
-            *([lambda: check_load(server, about, warm_up)] if load else []),
+            lambda: check_signatures(server.signatures, description, warm_up),
+            lambda: check_outputs(server, folder, warm_up),
+            lambda: check_batches(server, description, warm_up),
+            lambda: check_invalid_rows(server, description, warm_up),
         ]
+        if load:
+            checks.append(lambda: check_load(server, description, warm_up))
         for check in checks:
             try:
                 yield True, check()
-            except (Broken, Refused) as error:
+            except (CheckFailed, Refused) as error:
                 yield False, f"{error}"
 
 
-def promised(about):
-    """The signatures that a SavedModel of this description has.
+def expected_signatures(description):
+    """The documented signatures of a SavedModel.
 
     Args:
-        about: the content of its model.json.
+        description: the content of its model.json.
 
     Returns:
-        Name to {"inputs": tensors, "outputs": tensors}, the tensors name to (dtype,
-        shape).
+        As `Server.signatures`.
     """
-    classes = len(about["class_names"])
+    classes = len(description["class_names"])
     label = {"label": ("int32", (None,))}
-    if about["kind"] == "CVAE":
-        image = {"image": ("float32", (None, *about["image_shape"]))}
-        latent = ("float32", (None, about["latents"]))
+    if description["kind"] == "CVAE":
+        image = {"image": ("float32", (None, *description["image_shape"]))}
+        latent = ("float32", (None, description["latents"]))
         moments = {"latent_mean": latent, "latent_log_var": latent}
         seed = {"seed": ("int32", (None,))}
         return {
@@ -84,8 +81,8 @@ def promised(about):
             "decode": {"inputs": {"latent": latent} | label, "outputs": image},
             "generate": {"inputs": label | seed, "outputs": image},
         }
-    size = about["image_size"]
-    any_size, own = (None, None, None), (None, size, size)
+    size = description["image_size"]
+    any_size, network_size = (None, None, None), (None, size, size)
     return {
         "serving_default": {
             "inputs": {"image": ("float32", (*any_size, 3))},
@@ -97,182 +94,160 @@ def promised(about):
         "encoded": {
             "inputs": {"image_bytes": ("bytes", (None,))},
             "outputs": {
-                "probabilities": ("float32", (*own, classes)),
-                "mask": ("uint8", own),
+                "probabilities": ("float32", (*network_size, classes)),
+                "mask": ("uint8", network_size),
                 "original_size": ("int32", (None, 2)),
             },
         },
     }
 
 
-def check_signatures(signatures, about, warm_up):
-    """They are the promised ones, and each is warmed up."""
-    for name, sides in promised(about).items():
-        if signatures.get(name) != sides:
-            raise Broken(f"Expected {name}: {sides}. Found: {signatures.get(name)}")
+def check_signatures(signatures, description, warm_up):
+    """The signatures are the documented ones, and each has a warm-up request."""
+    expected = expected_signatures(description)
+    for name, tensors in expected.items():
+        if signatures.get(name) != tensors:
+            raise CheckFailed(
+                f"Expected {name}: {tensors}. Found: {signatures.get(name)}"
+            )
         if name not in warm_up:
-            raise Broken(f"{name} is not warmed up.")
-    if more := set(signatures) - set(promised(about)):
-        raise Broken(f"Signatures that are in no document: {sorted(more)}")
+            raise CheckFailed(f"Expected a warm-up request for {name}. Found none.")
+    if undocumented := signatures.keys() - expected.keys():
+        raise CheckFailed(f"Undocumented signatures: {sorted(undocumented)}")
     return f"signatures {', '.join(sorted(signatures))}, with warm-up requests"
 
 
-def check_answers(server, folder, warm_up):
-    """They are those that TensorFlow's Python gives."""
+def check_outputs(server, folder, warm_up):
+    """The outputs are the same as in TensorFlow's Python."""
     loaded, largest = tf.saved_model.load(str(folder)), 0.0
     for name, inputs in warm_up.items():
-        tensors = {key: tf.constant(value) for key, value in inputs.items()}
+        tensors = {key: tf.constant(values) for key, values in inputs.items()}
         expected = loaded.signatures[name](**tensors)
-        answers = server.ask(name, inputs)
-        for key, value in expected.items():
-            largest = max(largest, max_abs_difference(answers[key], value.numpy()))
+        expected = {key: tensor.numpy() for key, tensor in expected.items()}
+        outputs = server.predict(name, inputs)
+        largest = max(largest, _difference(outputs, expected))
     if largest > TOLERANCE:
-        raise Broken(
-            f"Answers differ from those of TensorFlow's Python by {largest:.2g}"
-        )
-    return f"answers as TensorFlow's Python gives them, within {largest:.1g}"
+        raise CheckFailed(f"Outputs differ from TensorFlow's Python by {largest:.2g}")
+    return f"outputs as in TensorFlow's Python, within {largest:.1g}"
 
 
-def check_rows(server, about, warm_up):
-    """A row's answer does not depend on the rows beside it."""
+def check_batches(server, description, warm_up):
+    """The outputs of a row do not depend on the other rows of its batch."""
     largest = 0.0
     for name, inputs in warm_up.items():
-        rows = different_rows(inputs, about)
-        together = server.ask(name, {k: np.concatenate(x) for k, x in rows.items()})
-        for row in range(BATCH):
-            alone = server.ask(name, {key: x[row] for key, x in rows.items()})
-            for key, value in alone.items():
-                largest = max(
-                    largest, max_abs_difference(together[key][row : row + 1], value)
-                )
+        batch = distinct_rows(inputs, description)
+        together = server.predict(name, batch)
+        for row, request in enumerate(_split_rows(batch)):
+            alone = server.predict(name, request)
+            expected = {key: together[key][row : row + 1] for key in alone}
+            largest = max(largest, _difference(alone, expected))
     if largest > TOLERANCE:
-        raise Broken(f"Rows alone and in a batch of {BATCH} differ by {largest:.2g}")
-    return f"{BATCH} rows alone and in one batch, within {largest:.1g}"
+        raise CheckFailed(
+            f"Rows alone and in a batch of {BATCH_SIZE} differ by {largest:.2g}"
+        )
+    return f"{BATCH_SIZE} rows alone and in one batch, within {largest:.1g}"
 
 
-def different_rows(inputs, about):
-    """Rows that have nothing in common, of the first one of a warm-up request.
+def distinct_rows(inputs, description):
+    """A batch of `BATCH_SIZE` different rows, made from the first row of a request.
 
-    Pictures and latents get weaker from row to row; labels and seeds follow each other.
+    Images and latents are scaled by 1 to 0.4; labels and seeds are counted up.
 
     Args:
         inputs: name to array.
-        about: the content of model.json.
+        description: the content of model.json.
 
     Returns:
-        Name to a list of `BATCH` arrays of one row each.
+        Name to array of the same dtype.
     """
-    shares, steps = np.linspace(1, 0.4, BATCH, dtype="float32"), np.arange(BATCH)
-    rows = {}
+    scales = np.linspace(1, 0.4, BATCH_SIZE, dtype="float32")
+    batch = {}
     for name, values in inputs.items():
-        first = values[:1]
-        if first.dtype == object:
-            picture = tf.io.decode_image(first[0]).numpy()
-            weaker = ((picture * share).astype("uint8") for share in shares)
-            files = (tf.io.encode_png(picture).numpy() for picture in weaker)
-            rows[name] = [np.array([file], object) for file in files]
-        elif first.dtype.kind == "f":
-            rows[name] = [first * share for share in shares]
+        first = values[0]
+        if values.dtype == object:
+            image = tf.io.decode_image(first).numpy()
+            images = ((image * scale).astype("uint8") for scale in scales)
+            files = [tf.io.encode_png(image).numpy() for image in images]
+            batch[name] = np.array(files, object)
+        elif values.dtype.kind == "f":
+            batch[name] = np.stack([first * scale for scale in scales])
         else:
-            most = len(about["class_names"]) if name == "label" else 2**31
-            rows[name] = [((first + step) % most).astype("int32") for step in steps]
-    return rows
+            limit = len(description["class_names"]) if name == "label" else 2**31
+            numbers = (int(first) + np.arange(BATCH_SIZE)) % limit
+            batch[name] = numbers.astype("int32")
+    return batch
 
 
-def check_refusals(server, about, warm_up):
-    """One broken row refuses its own request, with a message, and no other."""
+def check_invalid_rows(server, description, warm_up):
+    """A request with an invalid row is refused with a message, and no other request is.
+
+    Each is sent together with a valid request, whose outputs shall not change.
+    """
     count = 0
     for name, inputs in warm_up.items():
-        first = {key: values[:1] for key, values in inputs.items()}
-        before = server.ask(name, first)
-        for key, values in first.items():
-            for broken, said in _broken_rows(key, values, about):
-                rows = first | {key: broken}
-                rows = {k: np.concatenate([first[k], rows[k]]) for k in first}
-                refusal, answers = server.ask_at_once([(name, rows), (name, first)])
-                if not isinstance(refusal, Refused) or said not in str(refusal):
-                    raise Broken(f"Expected {said!r} of {name}. Received: {refusal}")
-                if isinstance(answers, Refused) or any(
-                    max_abs_difference(answers[k], before[k]) > TOLERANCE
-                    for k in before
-                ):
-                    raise Broken(f"A broken {key} changed another request of {name}.")
+        valid = {key: values[:1] for key, values in inputs.items()}
+        expected = server.predict(name, valid)
+        for key, values in valid.items():
+            for row, message in _invalid_rows(key, values, description):
+                invalid = {k: np.concatenate([x, x]) for k, x in valid.items()}
+                invalid[key] = np.concatenate([values, row])
+                refusal, outputs = server.predict_concurrently(
+                    [(name, invalid), (name, valid)]
+                )
+                if not isinstance(refusal, Refused) or message not in str(refusal):
+                    raise CheckFailed(
+                        f"Expected {message!r} from {name}. Received: {refusal}"
+                    )
+                if _differ(outputs, expected):
+                    raise CheckFailed(
+                        f"An invalid {key} changed another request to {name}."
+                    )
                 count += 1
-    return f"{count} requests with a broken row refused, and no other harmed"
+    return f"{count} requests with an invalid row refused, other requests unchanged"
 
 
-def check_rest(server, warm_up):
-    """All forms of a REST request are answered, and one without rows is refused."""
-    taken = 0
-    for name, inputs in warm_up.items():
-        first = {key: values[:1] for key, values in inputs.items()}
-        expected = server.ask(name, first)
-        columns = {key: _to_json(values) for key, values in first.items()}
-        for body in _bodies(columns):
-            body = {"signature_name": name} | body
-            if name == "serving_default":
-                del body["signature_name"]
-            asked, given = to_request(json.dumps(body), server.signatures)
-            answers = server.ask(asked, given)
-            if (
-                max(max_abs_difference(answers[key], expected[key]) for key in expected)
-                > TOLERANCE
-            ):
-                raise Broken(f"{name} answers REST otherwise: {str(body)[:200]}")
-            taken += 1
-        flat = {key: value[0] for key, value in columns.items()}
-        body = {"signature_name": name, "inputs": flat}
-        try:
-            server.ask(*to_request(json.dumps(body), server.signatures))
-        except Refused:
-            continue
-        raise Broken(f"{name} took a REST request without a batch axis.")
-    return f"{taken} REST requests answered, and none without a batch axis"
-
-
-def check_load(server, about, warm_up):
-    """Threads do not disturb each other, and memory does not grow."""
-    requests = []
-    for name, inputs in warm_up.items():
-        rows = different_rows(inputs, about)
-        requests += [
-            (name, {k: x[row] for k, x in rows.items()}) for row in range(BATCH)
-        ]
-    expected = [server.ask(*request) for request in requests]
-    memory = psutil.Process(server.pid).memory_info
+def check_load(server, description, warm_up):
+    """Concurrent requests give the outputs of single ones; memory does not grow."""
+    requests = [
+        (name, request)
+        for name, inputs in warm_up.items()
+        for request in _split_rows(distinct_rows(inputs, description))
+    ]
+    expected = [server.predict(*request) for request in requests]
+    cases = itertools.cycle(zip(requests, expected, strict=True))
 
     def send(count):
-        numbers = [number % len(requests) for number in range(count)]
-        answers = server.ask_at_once(requests[number] for number in numbers)
-        for number, answer in zip(numbers, answers, strict=True):
-            if isinstance(answer, Refused) or any(
-                max_abs_difference(answer[key], value) > TOLERANCE
-                for key, value in expected[number].items()
-            ):
-                name, _ = requests[number]
-                raise Broken(f"{name} answers otherwise among {count} at once.")
+        batch = list(itertools.islice(cases, count))
+        answers = server.predict_concurrently(request for request, _ in batch)
+        for ((name, _), outputs), answer in zip(batch, answers, strict=True):
+            if _differ(answer, outputs):
+                raise CheckFailed(f"{name} differs among {count} concurrent requests.")
 
-    send(AT_ONCE)
-    few = 100  # at a time, whose answers do not fill the memory that is measured
-    send(few)
+    send(CONCURRENT_REQUESTS)
+    step = 100  # requests, few enough that their outputs do not fill the memory
+    send(step)
+    memory = psutil.Process(server.pid).memory_info
     before = memory().rss
-    for _ in range(AFTER // few):
-        send(few)
-    grown = memory().rss - before
-    if grown > GROWTH:
-        raise Broken(f"Memory grew by {grown / 2**20:.0f} MiB in {AFTER:,} requests.")
+    for _ in range(MEMORY_REQUESTS // step):
+        send(step)
+    growth = memory().rss - before
+    if growth > MEMORY_GROWTH:
+        raise CheckFailed(
+            f"Memory grew by {growth / 2**20:.0f} MiB in {MEMORY_REQUESTS:,} requests."
+        )
     return (
-        f"{AT_ONCE:,} requests at once from 16 threads all right; after {AFTER:,} more "
-        f"memory is {grown / 2**20:+.1f} MiB"
+        f"{CONCURRENT_REQUESTS:,} concurrent requests; after {MEMORY_REQUESTS:,} more "
+        f"memory is {growth / 2**20:+.1f} MiB"
     )
 
 
 def _read_extras(folder):
-    """A SavedModel's description, and its warm-up requests, name to inputs."""
-    extra, warm_up = folder / "assets.extra", {}
+    """The description in assets.extra, and the warm-up requests: name to inputs."""
+    warm_up = {}
     try:
-        about = read_description(folder)
-        for record in tf.data.TFRecordDataset(str(extra / WARM_UP)):
+        description = read_description(folder)
+        records = tf.data.TFRecordDataset(str(folder / "assets.extra" / WARM_UP))
+        for record in records:
             request = PredictionLog.FromString(record.numpy()).predict_log.request
             warm_up[request.model_spec.signature_name] = {
                 name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()
@@ -281,13 +256,32 @@ def _read_extras(folder):
         raise InputError(
             f"Expected a SavedModel of this project in {folder}; {error}"
         ) from error
-    return about, warm_up
+    return description, warm_up
 
 
-def _broken_rows(name, values, about):
-    """Broken values of an input, and what the refusal says."""
+def _split_rows(batch):
+    """Requests of one row each."""
+    return [
+        {name: values[row : row + 1] for name, values in batch.items()}
+        for row in range(BATCH_SIZE)
+    ]
+
+
+def _difference(outputs, expected):
+    """The largest difference of any output, by `max_abs_difference`."""
+    return max(
+        max_abs_difference(outputs[name], values) for name, values in expected.items()
+    )
+
+
+def _differ(answer, expected):
+    return isinstance(answer, Refused) or _difference(answer, expected) > TOLERANCE
+
+
+def _invalid_rows(name, values, description):
+    """Invalid rows of an input, each with a part of the expected message."""
     if name == "label":
-        highest = len(about["class_names"]) - 1
+        highest = len(description["class_names"]) - 1
         for label in (-1, highest + 1, 2**31 - 1):
             yield np.array([label], "int32"), f"Expected labels from 0 to {highest}"
     if values.dtype == np.float32:
@@ -297,32 +291,13 @@ def _broken_rows(name, values, about):
         yield values + 1, "Expected image from 0 to 1"
         yield values - 1, "Expected image from 0 to 1"
     if name == "image_bytes":
-        whole = values[0]
-        bomb = io.BytesIO()
-        Image.new("L", (7100, 7100)).save(bomb, "png")
-        too_big = f"Expected a picture of 1 to {MAX_PIXELS:,} pixels"
-        for file, said in (
-            (b"", "Expected the bytes of a JPEG, PNG or BMP file"),
-            (b"no picture", "Expected the bytes of a JPEG, PNG or BMP file"),
-            (whole[: len(whole) // 2], "PNG"),
-            (bomb.getvalue(), too_big),
+        too_large = io.BytesIO()
+        Image.new("L", (7100, 7100)).save(too_large, "png")
+        no_image = "Expected the bytes of a JPEG, PNG or BMP file"
+        for file, message in (
+            (b"", no_image),
+            (b"no image", no_image),
+            (values[0][: len(values[0]) // 2], "PNG"),
+            (too_large.getvalue(), f"of 1 to {MAX_PIXELS:,} pixels"),
         ):
-            yield np.array([file], object), said
-
-
-def _bodies(columns):
-    """The forms that a request may have."""
-    rows = zip(*columns.values(), strict=True)
-    rows = [dict(zip(columns, row, strict=True)) for row in rows]
-    yield {"inputs": columns}
-    yield {"instances": rows}
-    if len(columns) == 1:
-        (values,) = columns.values()
-        yield {"inputs": values}
-        yield {"instances": values}
-
-
-def _to_json(values):
-    if values.dtype == object:
-        return [{"b64": base64.b64encode(value).decode()} for value in values]
-    return values.tolist()
+            yield np.array([file], object), message

@@ -1,9 +1,9 @@
-"""SavedModels brought to other runtimes: ONNX Runtime, LiteRT and OpenVINO.
+"""Convert SavedModels to other runtimes: ONNX Runtime, LiteRT and OpenVINO.
 
-What is brought there is `serving_default`, for pictures of the network's own size and
-any batch, without the checks of its inputs. An output with the name of an input, which
-a runtime cannot have, gets "_out" behind it. The runtimes' packages are those of
-requirements-export.txt, and are imported only where they are used.
+Only `serving_default` is converted: for images of the network's own size, any batch
+size, and without checks of the inputs. An output with the name of an input gets the
+suffix "_out", because runtimes need distinct names. The runtimes' packages, in
+requirements-export.txt, are imported only where they are used.
 """
 
 import contextlib
@@ -18,18 +18,18 @@ import tensorflow as tf
 
 from train_tf.errors import InputError
 from train_tf.export import load
-from train_tf.files import FULL, atomic_write
+from train_tf.files import DISK_FULL, atomic_write
 
 THREADS = 2
 
 
 class Runtime(NamedTuple):
-    """How a model comes to a runtime, and runs there.
+    """How a model is converted to a runtime, and loaded there.
 
-    file: what the model is called there; empty, if it is the folder itself.
+    file: name of the file that the runtime loads; empty for the folder itself.
     convert: takes the folder of a SavedModel, the file to write, and requests (name to
         array) to calibrate int8 on, or None for float32.
-    load: takes the file and gives a function from a request to outputs, name to array.
+    load: takes the file; returns a function from a request to outputs, name to array.
     """
 
     file: str
@@ -38,84 +38,85 @@ class Runtime(NamedTuple):
 
 
 def export_to(runtime, model, out, calibration=None):
-    """Convert a SavedModel for a runtime.
+    """Convert a SavedModel to a runtime.
 
     Args:
         runtime: one of `RUNTIMES`.
         model: saved_models/<name> or <name>/<version>.
-        out: the folder to write, which must not be there yet.
-        calibration: requests that int8 is calibrated on, name to array each; None for
+        out: the folder to write; it must not exist.
+        calibration: requests to calibrate int8 on, name to array each; None for
             float32.
 
     Returns:
         The file that the runtime loads.
 
     Raises:
-        InputError: if the packages are missing, or the runtime cannot take the model.
+        InputError: if the packages are missing, `out` exists, or the runtime cannot
+            take the model.
     """
-    about = RUNTIMES[runtime]
+    file, convert, _ = RUNTIMES[runtime]
     out = Path(out)
     if out.exists():
-        raise InputError(f"{out} is there already. Remove it, or choose another --out.")
+        raise InputError(f"{out} exists already. Remove it, or choose another --out.")
     with (
-        _said_of(runtime),
+        _input_errors(runtime),
         tempfile.TemporaryDirectory() as folder,
-        atomic_write(out) as beside,
+        atomic_write(out) as partial,
     ):
-        _write_plain(model, folder)
-        beside.mkdir()
-        about.convert(folder, beside / about.file, calibration)
-    return out / about.file
+        _save_default_signature(model, folder)
+        partial.mkdir()
+        convert(folder, partial / file, calibration)
+    return out / file
 
 
 def load_from(runtime, file):
-    """A function from a request, name to array, to outputs, name to array.
+    """Load a converted model.
+
+    Returns:
+        A function from a request, name to array, to outputs, name to array.
 
     Raises:
         InputError: if the packages are missing, or the file cannot be loaded.
     """
-    with _said_of(runtime):
+    with _input_errors(runtime):
         return RUNTIMES[runtime].load(str(file))
 
 
-def _write_plain(model, folder):
-    """A SavedModel of `serving_default` alone, whose pictures have one size."""
-    loaded, about = load(model)
+def _save_default_signature(model, folder):
+    """Save `serving_default` alone, for images of the network's size."""
+    loaded, description = load(model)
     signature = loaded.signatures["serving_default"]
     specs = dict(signature.structured_input_signature[1])
-    if about["kind"] == "UNet":
-        shape = (None, about["image_size"], about["image_size"], 3)
+    if description["kind"] == "UNet":
+        shape = (None, description["image_size"], description["image_size"], 3)
         specs["image"] = tf.TensorSpec(shape, tf.float32, "image")
-    plain = tf.Module()
-    plain.kept = loaded
-    plain.answer = tf.function(
+    module = tf.Module()
+    module.loaded = loaded  # its variables are saved too
+    module.call = tf.function(
         lambda **inputs: {
-            f"{name}_out" if name in inputs else name: value
-            for name, value in signature(**inputs).items()
+            f"{name}_out" if name in inputs else name: tensor
+            for name, tensor in signature(**inputs).items()
         }
     )
-    concrete = plain.answer.get_concrete_function(**specs)
-    tf.saved_model.save(plain, folder, signatures={"serving_default": concrete})
-
-
-def _signature(folder):
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures["serving_default"]
-    return loaded, signature, signature.structured_input_signature[1]
+    concrete = module.call.get_concrete_function(**specs)
+    tf.saved_model.save(module, folder, signatures={"serving_default": concrete})
 
 
 def _copy_saved_model(folder, file, calibration):
     if calibration is not None:
-        raise InputError("A SavedModel computes in float32; int8 is for the others.")
+        raise InputError(
+            "A SavedModel computes in float32; int8 is for the other runtimes."
+        )
     shutil.copytree(folder, file, dirs_exist_ok=True)
 
 
 def _load_saved_model(file):
-    loaded, signature, _ = _signature(file)
+    loaded = tf.saved_model.load(file)
 
-    def run(request, loaded=loaded):
-        outputs = signature(**{name: tf.constant(x) for name, x in request.items()})
-        return {name: value.numpy() for name, value in outputs.items()}
+    def run(request):
+        tensors = {name: tf.constant(values) for name, values in request.items()}
+        outputs = loaded.signatures["serving_default"](**tensors)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     return run
 
@@ -125,8 +126,10 @@ def _convert_to_onnx(folder, file, calibration):
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
     from onnxruntime import quantization
 
-    patch_tf2onnx()  # as Keras does, for NumPy of today
-    _, signature, specs = _signature(folder)
+    patch_tf2onnx()  # Keras's fix of tf2onnx for NumPy 2; it has no public name
+    loaded = tf.saved_model.load(folder)
+    signature = loaded.signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
     function = tf.function(
         lambda *inputs: signature(**dict(zip(specs, inputs, strict=True)))
     )
@@ -137,18 +140,14 @@ def _convert_to_onnx(folder, file, calibration):
         return
 
     class Requests(quantization.CalibrationDataReader):
-        def __init__(self):
-            self.left = iter(calibration)
+        requests = iter(calibration)
 
         def get_next(self):
-            return next(self.left, None)
+            return next(self.requests, None)
 
-    whole = file.with_name("float32.onnx")
-    file.rename(whole)
     prepared = file.with_name("prepared.onnx")
-    quantization.quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
+    quantization.quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
     quantization.quantize_static(str(prepared), str(file), Requests(), per_channel=True)
-    whole.unlink()
     prepared.unlink()
 
 
@@ -163,7 +162,7 @@ def _load_onnx(file):
 
 
 def _convert_to_litert(folder, file, calibration):
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
     if calibration is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: iter(calibration)
@@ -179,35 +178,35 @@ def _load_litert(file):
 
 
 def _convert_to_openvino(folder, file, calibration):
-    # It would send to its makers what it is used for and, where there is no network to
-    # do so, never let this process end. It can do without that package.
+    # This package reports usage, and without a network it keeps the process from
+    # ending. OpenVINO works without it.
     sys.modules["openvino_telemetry"] = None
     import openvino
 
-    model = openvino.convert_model(str(folder))
+    model = openvino.convert_model(folder)
     if calibration is not None:
         import nncf
 
-        model = nncf.quantize(model, nncf.Dataset(list(calibration)))
+        model = nncf.quantize(model, nncf.Dataset(calibration))
     openvino.save_model(model, str(file), compress_to_fp16=False)
 
 
 def _load_openvino(file):
     import openvino
 
-    exact = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
-    model = openvino.Core().compile_model(file, "CPU", exact)
+    options = {"INFERENCE_NUM_THREADS": THREADS, "INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(file, "CPU", options)
 
     def run(request):
-        answers = model(request)
-        return {output.any_name: answers[output] for output in model.outputs}
+        outputs = model(request)
+        return {output.any_name: outputs[output] for output in model.outputs}
 
     return run
 
 
 @contextlib.contextmanager
-def _said_of(runtime):
-    """Turn whatever a runtime's converter raises into a sentence."""
+def _input_errors(runtime):
+    """Turn the errors of a runtime's converter into `InputError`."""
     try:
         yield
     except InputError:
@@ -217,7 +216,7 @@ def _said_of(runtime):
             f"{runtime} needs the packages of requirements-export.txt: {error}"
         ) from error
     except Exception as error:  # each converter raises errors of its own
-        if FULL in str(error):  # not the model's fault
+        if DISK_FULL in str(error):  # not the model's fault
             raise
         raise InputError(f"{runtime} cannot take this model: {error}") from error
 

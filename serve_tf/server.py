@@ -1,4 +1,4 @@
-"""A SavedModel in a process of its own, which has none of TensorFlow's Python."""
+"""Run a SavedModel in a process that has none of TensorFlow's Python."""
 
 import pickle
 import subprocess
@@ -6,36 +6,39 @@ import sys
 import tempfile
 from pathlib import Path
 
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
 from serve_tf import session
 from train_tf.errors import InputError
 
 
 class Refused(Exception):
-    """A request that was refused; its message says why."""
+    """A request was refused; the message says why."""
 
 
 class Server:
-    """A SavedModel as TensorFlow Serving would have it. A context manager.
+    """A SavedModel loaded as TensorFlow Serving loads it. A context manager.
 
     Args:
         folder: of one version, with saved_model.pb.
 
     Attributes:
         signatures: name to {"inputs": tensors, "outputs": tensors}, the tensors name to
-            (dtype, shape).
+            (dtype, shape); the dtype of strings is "bytes".
         pid: of the process.
 
     Raises:
-        InputError: if it cannot be loaded.
+        InputError: if the SavedModel cannot be loaded.
 
     Example:
-        >>> with Server("saved_models/unet_maxpool_transpose_dice/1") as server:
-        ...     outputs = server.ask("serving_default", {"image": images})
+        >>> with Server("saved_models/pets_maxpool_transpose_dice/1") as server:
+        ...     outputs = server.predict("serving_default", {"image": images})
     """
 
     def __init__(self, folder):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        # -P: the folder of the program is no place to import from.
+        # -P: import nothing from session.py's own folder.
         command = [sys.executable, "-P", session.__file__, str(Path(folder).resolve())]
         self._process = subprocess.Popen(
             command,
@@ -45,41 +48,50 @@ class Server:
         )
         self.pid = self._process.pid
         try:
-            self.signatures = self._receive()
-            if isinstance(self.signatures, str):
-                raise InputError(f"TensorFlow cannot load {folder}: {self.signatures}")
-        except InputError:
+            if error := self._receive():
+                raise InputError(f"TensorFlow cannot load {folder}: {error}")
+            signatures = _read_signatures(folder)
+            self._send(signatures)
+        except Exception:
             self.close()
             raise
+        self.signatures = {
+            name: {
+                side: {key: tensor[1:] for key, tensor in tensors.items()}
+                for side, tensors in signature.items()
+            }
+            for name, signature in signatures.items()
+        }
 
-    def ask(self, signature, inputs):
-        """The outputs of one request, name to array.
+    def predict(self, signature, inputs):
+        """Send one request.
 
         Args:
             signature: its name.
-            inputs: name to array of the input's dtype; for strings, of bytes objects.
-
-        Raises:
-            Refused: if the SavedModel refuses it.
-        """
-        (answer,) = self.ask_at_once([(signature, inputs)])
-        if isinstance(answer, Refused):
-            raise answer
-        return answer
-
-    def ask_at_once(self, requests):
-        """Send requests from many threads.
-
-        Args:
-            requests: pairs, as the arguments of `ask`.
+            inputs: name to array of the input's dtype; strings are bytes objects.
 
         Returns:
-            A list of outputs, as `ask` gives them, or of `Refused` in their place.
+            Name to array.
+
+        Raises:
+            Refused: if the SavedModel refuses the request.
         """
-        pickle.dump(list(requests), self._process.stdin)
-        self._process.stdin.flush()
-        answers = self._receive()
-        return [Refused(x) if isinstance(x, str) else x for x in answers]
+        (outputs,) = self.predict_concurrently([(signature, inputs)])
+        if isinstance(outputs, Refused):
+            raise outputs
+        return outputs
+
+    def predict_concurrently(self, requests):
+        """Send requests from several threads.
+
+        Args:
+            requests: pairs, the arguments of `predict`.
+
+        Returns:
+            A list: for each request its outputs, or a `Refused`.
+        """
+        self._send(list(requests))
+        return [Refused(x) if isinstance(x, str) else x for x in self._receive()]
 
     def close(self):
         """End the process."""
@@ -94,13 +106,46 @@ class Server:
     def __exit__(self, *_):
         self.close()
 
+    def _send(self, content):
+        pickle.dump(content, self._process.stdin)
+        self._process.stdin.flush()
+
     def _receive(self):
         try:
             return pickle.load(self._process.stdout)
         except EOFError:
             self._process.wait()
             self._log.seek(0)
-            said = self._log.read().decode(errors="replace").strip()
+            message = self._log.read().decode(errors="replace").strip()
             raise InputError(
-                f"TensorFlow's loader of SavedModels ended: {said[-2000:]}"
+                f"TensorFlow's loader of SavedModels ended: {message[-2000:]}"
             ) from None
+
+
+def _read_signatures(folder):
+    """The signatures in saved_model.pb, as `session.serve` takes them."""
+    content = (Path(folder) / "saved_model.pb").read_bytes()
+    (graph,) = (
+        graph
+        for graph in SavedModel.FromString(content).meta_graphs
+        if graph.meta_info_def.tags == ["serve"]
+    )
+    return {
+        name: {
+            "inputs": _describe(signature.inputs),
+            "outputs": _describe(signature.outputs),
+        }
+        for name, signature in graph.signature_def.items()
+        if not name.startswith("__")  # these initialise the graph
+    }
+
+
+def _describe(tensors):
+    """Name to (tensor name, dtype, shape) of a map of TensorInfo."""
+    described = {}
+    for name, info in tensors.items():
+        dtype = tf.as_dtype(info.dtype)
+        shape = (None if size.size < 0 else size.size for size in info.tensor_shape.dim)
+        dtype = "bytes" if dtype == tf.string else dtype.name
+        described[name] = (info.name, dtype, tuple(shape))
+    return described

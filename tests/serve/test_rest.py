@@ -1,4 +1,4 @@
-"""REST bodies become tensors by TensorFlow Serving's documented rule."""
+"""REST bodies become tensors in TensorFlow Serving's documented form."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ def request(**body):
         {"signature_name": "serving_default", "instances": [[0, 1], [2, 3.5]]},
     ],
 )
-def test_rows_and_columns_mean_the_same(body):
+def test_rows_and_columns_are_equivalent(body):
     name, inputs = request(**body)
     assert (name, list(inputs)) == ("serving_default", ["image"])
     assert inputs["image"].dtype == np.float32
@@ -47,7 +47,7 @@ def test_rows_and_columns_mean_the_same(body):
         {"inputs": {"image": [[0, 1], [2, 3]], "label": [3, 4]}},
     ],
 )
-def test_inputs_go_by_their_names(body):
+def test_inputs_are_found_by_name(body):
     name, inputs = request(signature_name="relabel", **body)
     assert (inputs["label"].dtype, inputs["label"].tolist()) == (np.int32, [3, 4])
     assert inputs["image"].tolist() == [[0, 1], [2, 3]]
@@ -68,7 +68,7 @@ def test_bytes_come_in_base64(body):
 
 
 @pytest.mark.parametrize(
-    ("said", "name", "body"),
+    ("message", "name", "body"),
     [
         ("either", "relabel", {}),
         ("either", "relabel", {"inputs": {}, "instances": []}),
@@ -78,7 +78,7 @@ def test_bytes_come_in_base64(body):
         ("each instance to name", "relabel", {"instances": [[0, 1]]}),
         ("the same", "relabel", {"instances": [{"image": [0]}, {"label": 1}]}),
         ("Received: .'image'", "relabel", {"inputs": {"image": [[0, 1]]}}),
-        ("Received: .'picture'", "serving_default", {"inputs": {"picture": [[0, 1]]}}),
+        ("Received: .'pixels'", "serving_default", {"inputs": {"pixels": [[0, 1]]}}),
         ("image as float32", "serving_default", {"inputs": [["a", "b"]]}),
         ("full array", "serving_default", {"inputs": [[0, 1], [2]]}),
         (
@@ -90,19 +90,19 @@ def test_bytes_come_in_base64(body):
         ("b64", "encoded", {"inputs": [12]}),
     ],
 )
-def test_bodies_against_the_rule_are_refused(said, name, body):
-    with pytest.raises(Refused, match=said):
+def test_bodies_in_another_form_are_refused(message, name, body):
+    with pytest.raises(Refused, match=message):
         request(signature_name=name, **body)
 
 
-def test_body_that_is_no_json_is_refused():
+def test_body_that_is_not_a_json_object_is_refused():
     for body in ("", "[1, 2]", "{", '"text"'):
         with pytest.raises(Refused):
             to_request(body, SIGNATURES)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"\x80", "JSON parse error"),
         ("[" * 100_000, "JSON parse error"),
@@ -114,6 +114,6 @@ def test_body_that_is_no_json_is_refused():
         ),
     ],
 )
-def test_hostile_bodies_are_refused(body, said):
-    with pytest.raises(Refused, match=said):
+def test_hostile_bodies_are_refused(body, message):
+    with pytest.raises(Refused, match=message):
         to_request(body, SIGNATURES)

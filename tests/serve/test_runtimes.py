@@ -1,4 +1,4 @@
-"""A SavedModel answers alike in every runtime; what cannot go there is said."""
+"""Runtimes give the outputs of the SavedModel; what they cannot take is reported."""
 
 import errno
 
@@ -13,7 +13,7 @@ from serve_tf.compare import as_table, export_and_compare
 from serve_tf.runtimes import RUNTIMES, export_to, load_from
 from train_tf.errors import InputError
 from train_tf.export import Signature, export
-from train_tf.files import FULL
+from train_tf.files import DISK_FULL
 from unet_tf.blocks import strided_down, upsample_up
 from unet_tf.model import build_unet
 
@@ -21,13 +21,13 @@ PACKAGES = {"onnx": "tf2onnx", "litert": "ai_edge_litert", "openvino": "openvino
 ANY_SIZE = tf.TensorSpec((None, None, None, 3), tf.float32, "image")
 
 
-def installed(runtime):
+def skip_if_not_installed(runtime):
     if runtime in PACKAGES:
         pytest.importorskip(PACKAGES[runtime])
 
 
 def edges(size=8):
-    """Signatures of a small UNet, and its description."""
+    """Signatures and description of a small UNet."""
     keras.utils.set_random_seed(0)
     blocks = {"down": strided_down, "up": upsample_up}
     network = build_unet((None, None, 3), 2, filters=2, depth=1, **blocks)
@@ -40,9 +40,9 @@ def edges(size=8):
     examples = [np.zeros((1, size, size, 3), "float32")]
     signature = Signature(segment, {"image": ANY_SIZE}, examples)
     names = ("ground", "edge")
-    about = {"kind": "UNet", "image_size": size, "class_names": names}
-    about |= {"colours": [[0, 0, 0], [9, 9, 9]]}
-    return {"serving_default": signature}, about
+    description = {"kind": "UNet", "image_size": size, "class_names": names}
+    description |= {"colours": [[0, 0, 0], [9, 9, 9]]}
+    return {"serving_default": signature}, description
 
 
 @pytest.fixture(scope="module")
@@ -51,47 +51,47 @@ def edges_model(tmp_path_factory):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_runtime_answers_as_the_saved_model(runtime, edges_model, tmp_path):
-    installed(runtime)
+def test_runtime_gives_the_outputs_of_the_saved_model(runtime, edges_model, tmp_path):
+    skip_if_not_installed(runtime)
     request = {"image": np.random.default_rng(1).random((5, 8, 8, 3), "float32")}
     expected = load_from("saved_model", edges_model)(request)
     run = load_from(runtime, export_to(runtime, edges_model, tmp_path / "out"))
     for count in (5, 1):
-        answers = run({"image": request["image"][:count]})
-        for name, value in expected.items():
-            np.testing.assert_allclose(answers[name], value[:count], atol=1e-5)
-            assert answers[name].dtype == value.dtype
+        outputs = run({"image": request["image"][:count]})
+        for name, values in expected.items():
+            np.testing.assert_allclose(outputs[name], values[:count], atol=1e-5)
+            assert outputs[name].dtype == values.dtype
 
 
 @pytest.mark.parametrize("runtime", PACKAGES)
-def test_output_named_as_an_input_gets_a_name_of_its_own(runtime, tmp_path):
-    installed(runtime)
-    examples, given = [np.ones((1, 8, 8, 3), "float32")], {"image": ANY_SIZE}
-    signature = Signature(lambda image: {"image": 2 * image}, given, examples)
-    about = edges()[1]
-    model, _ = export(tmp_path / "double", {"serving_default": signature}, about)
+def test_output_with_the_name_of_an_input_is_renamed(runtime, tmp_path):
+    skip_if_not_installed(runtime)
+    examples, specs = [np.ones((1, 8, 8, 3), "float32")], {"image": ANY_SIZE}
+    signature = Signature(lambda image: {"image": 2 * image}, specs, examples)
+    _, description = edges()
+    model, _ = export(tmp_path / "double", {"serving_default": signature}, description)
     run = load_from(runtime, export_to(runtime, model, tmp_path / "out"))
     np.testing.assert_array_equal(run({"image": examples[0]})["image_out"], 2.0)
 
 
 @pytest.mark.parametrize("runtime", PACKAGES)
-def test_quantized_runtime_answers_nearly_so(runtime, edges_model, tmp_path):
-    installed(runtime)
+def test_quantized_runtime_differs_little(runtime, edges_model, tmp_path):
+    skip_if_not_installed(runtime)
     images = np.random.default_rng(1).random((5, 1, 8, 8, 3), "float32")
     requests = [{"image": image} for image in images]
     expected = load_from("saved_model", edges_model)(requests[0])["probabilities"]
     run = load_from(
         runtime, export_to(runtime, edges_model, tmp_path / "out", requests)
     )
-    apart = np.abs(run(requests[0])["probabilities"] - expected)
-    assert 0 < apart.max() < 0.1
+    difference = np.abs(run(requests[0])["probabilities"] - expected)
+    assert 0 < difference.max() < 0.1
 
 
-def test_refusals_are_sentences(edges_model, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="float32; int8 is for the others"):
+def test_unusable_requests_for_exports_are_reported(edges_model, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="float32; int8 is for the other runtimes"):
         export_to("saved_model", edges_model, tmp_path / "out", [])
     (tmp_path / "there").mkdir()
-    with pytest.raises(InputError, match="there is there already"):
+    with pytest.raises(InputError, match="there exists already"):
         export_to("onnx", edges_model, tmp_path / "there")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(InputError, match="requirements-export.txt"):
@@ -99,7 +99,7 @@ def test_refusals_are_sentences(edges_model, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_comparison_has_a_row_for_each(trained, tmp_path):
+def test_comparison_has_a_row_per_runtime(trained, tmp_path):
     rows = export_and_compare(
         trained[1]["saved_model"], ("saved_model",), "none", tmp_path / "out"
     )
@@ -108,38 +108,38 @@ def test_comparison_has_a_row_for_each(trained, tmp_path):
         assert row["largest_difference"] < 1e-5
         test = trained[1]["test"]
         assert row["mean_iou"] == pytest.approx(test["mean_iou"], abs=1e-3)
-        assert row["milliseconds"] > 0 and row["pictures_per_second"] > 0
-        assert row["bytes"] > 1000 and row["pictures"] == trained[1]["images"]["test"]
-    rows["onnx"] = {"refused": "onnx cannot take this model: no such operation"}
+        assert row["milliseconds"] > 0 and row["images_per_second"] > 0
+        assert row["bytes"] > 1000 and row["images"] == trained[1]["images"]["test"]
+    rows["onnx"] = {"error": "onnx cannot take this model: no such operation"}
     table = as_table(rows).splitlines()
-    assert f"difference, {row['pictures']} pictures" in table[0]
+    assert f"difference, {row['images']} images" in table[0]
     assert len(table) == 5 and "no such operation" in table[-1]
 
 
-def test_speed_of_few_pictures_counts_those_that_there_are(monkeypatch):
+def test_speed_of_a_small_batch_counts_its_images(monkeypatch):
     clock = [0.0]
 
     def run(request):
         clock[0] += 0.01 * len(request["image"])  # 100 a second
 
     monkeypatch.setattr(compare.time, "perf_counter", lambda: clock[0])
-    (row,) = compare._times({"slow": run}, {"image": np.zeros((5, 2, 2, 3))}).values()
-    assert row["pictures_at_once"] == 5
+    (row,) = compare._speeds({"slow": run}, {"image": np.zeros((5, 2, 2, 3))}).values()
+    assert row["batch_size"] == 5
     assert row["milliseconds"] == pytest.approx(10)
-    assert row["pictures_per_second"] == pytest.approx(100)
+    assert row["images_per_second"] == pytest.approx(100)
 
 
-def test_exports_that_are_there_are_named_before_anything_is_done(trained, tmp_path):
-    place = tmp_path / "out" / "saved_model"
-    place.mkdir(parents=True)
-    with pytest.raises(InputError, match=f"{place}: there already"):
+def test_existing_exports_are_reported_before_any_work(trained, tmp_path):
+    existing = tmp_path / "out" / "saved_model"
+    existing.mkdir(parents=True)
+    with pytest.raises(InputError, match=f"there already: {existing}\\."):
         export_and_compare(
             trained[1]["saved_model"], ("saved_model", "onnx"), "none", tmp_path / "out"
         )
-    assert not list(place.iterdir())
+    assert not list(existing.iterdir())
 
 
-def test_own_model_is_compared_on_own_photographs(edges_model, tmp_path):
+def test_own_model_is_compared_on_own_images(edges_model, tmp_path):
     with pytest.raises(InputError, match="Expected --images"):
         export_and_compare(edges_model, ("onnx",), "int8", tmp_path / "out")
     images, _ = write_photos_and_masks(tmp_path)
@@ -148,11 +148,11 @@ def test_own_model_is_compared_on_own_photographs(edges_model, tmp_path):
     )
     assert rows["saved_model"]["largest_difference"] < 1e-5
     assert "mean_iou" not in rows["saved_model"]
-    with pytest.raises(InputError, match="No pictures in"):
+    with pytest.raises(InputError, match="No images in"):
         export_and_compare(edges_model, ("onnx",), "int8", tmp_path / "x", edges_model)
 
 
-def test_photographs_for_a_vae_are_refused(trained_cvae, tmp_path):
+def test_images_for_a_vae_are_refused(trained_cvae, tmp_path):
     with pytest.raises(InputError, match="only with a UNet; .* compared on mnist"):
         export_and_compare(
             trained_cvae[1]["saved_model"], ("onnx",), "none", tmp_path, tmp_path
@@ -160,7 +160,7 @@ def test_photographs_for_a_vae_are_refused(trained_cvae, tmp_path):
 
 
 @pytest.mark.slow
-def test_vae_is_compared_on_its_own_images(trained_cvae, tmp_path):
+def test_vae_is_compared_on_its_data_set(trained_cvae, tmp_path):
     rows = export_and_compare(
         trained_cvae[1]["saved_model"], ("saved_model",), "none", tmp_path / "out"
     )
@@ -168,29 +168,29 @@ def test_vae_is_compared_on_its_own_images(trained_cvae, tmp_path):
     assert "mean_iou" not in rows["saved_model"]
 
 
-def test_int8_is_calibrated_on_training_pictures_and_float32_on_none(
+def test_int8_is_calibrated_on_training_images_and_float32_is_not(
     trained, tmp_path, monkeypatch
 ):
-    given = []
+    calibrations = []
 
-    def export_to(name, folder, place, calibration):
-        given.append(calibration)
+    def export_to(runtime, folder, out, calibration):
+        calibrations.append(calibration)
         raise InputError("Enough.")
 
     monkeypatch.setattr(compare, "export_to", export_to)
-    monkeypatch.setattr(compare, "_times", lambda runs, request: {})
+    monkeypatch.setattr(compare, "_speeds", lambda runs, inputs: {})
     model = trained[1]["saved_model"]
     for quantize in ("none", "int8"):
         export_and_compare(model, ("onnx",), quantize, tmp_path / quantize)
-    of_float32, of_int8 = given
-    assert of_float32 is None and len(of_int8) == 64
-    assert of_int8[0]["image"].shape == (1, 32, 32, 3)
+    float32, int8 = calibrations
+    assert float32 is None and len(int8) == 64
+    assert int8[0]["image"].shape == (1, 32, 32, 3)
 
 
-def test_full_disk_is_not_told_as_the_model_s_fault(monkeypatch):
+def test_full_disk_is_not_reported_as_the_model_s_fault(monkeypatch):
     def write(*_):
-        raise OSError(errno.ENOSPC, FULL)
+        raise OSError(errno.ENOSPC, DISK_FULL)
 
     monkeypatch.setitem(RUNTIMES, "onnx", RUNTIMES["onnx"]._replace(load=write))
-    with pytest.raises(OSError, match=FULL):
+    with pytest.raises(OSError, match=DISK_FULL):
         load_from("onnx", "model.onnx")

@@ -1,5 +1,7 @@
 """A SavedModel is loaded and run without TensorFlow's Python, Keras or this project."""
 
+import ast
+import pickle
 import subprocess
 import sys
 
@@ -8,13 +10,13 @@ import pytest
 import tensorflow as tf
 
 from serve_tf import session
-from serve_tf.server import Refused, Server
+from serve_tf.server import Refused, Server, _read_signatures
 from train_tf.export import Signature, export
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Signatures with strings, whole numbers and several outputs."""
+    """A SavedModel with strings, integers and several outputs."""
 
     def mixed(text, number):
         tf.debugging.assert_non_negative(number, "Expected numbers from 0.")
@@ -31,8 +33,7 @@ def folder(tmp_path_factory):
     }
     examples = [np.array([b"a"], object), np.array([1], "int64")]
     signatures = {"serving_default": Signature(mixed, specs, examples)}
-    place, _ = export(tmp_path_factory.mktemp("x") / "mixed", signatures, {})
-    return place
+    return export(tmp_path_factory.mktemp("x") / "mixed", signatures, {})[0]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ INPUTS = {
 }
 
 
-def test_signatures_say_names_dtypes_and_shapes(server):
+def test_signatures_have_names_dtypes_and_shapes(server):
     assert server.signatures == {
         "serving_default": {
             "inputs": {"text": ("bytes", (None,)), "number": ("int64", (None,))},
@@ -61,16 +62,16 @@ def test_signatures_say_names_dtypes_and_shapes(server):
     }
 
 
-def test_answers_are_exact(server):
-    answers = server.ask("serving_default", INPUTS)
-    assert answers["twice"].tolist() == [b"", b"\0\xff" * 80, b"shortshort"]
-    assert answers["length"].tolist() == [0, 80, 5]
-    assert answers["half"].tolist() == [0, 2.5, 2.0**39]
-    assert answers["row"].tolist() == [[0, 0, 0], [1, 1, 1], [1, 1, 1]]
+def test_outputs_are_exact(server):
+    outputs = server.predict("serving_default", INPUTS)
+    assert outputs["twice"].tolist() == [b"", b"\0\xff" * 80, b"shortshort"]
+    assert outputs["length"].tolist() == [0, 80, 5]
+    assert outputs["half"].tolist() == [0, 2.5, 2.0**39]
+    assert outputs["row"].tolist() == [[0, 0, 0], [1, 1, 1], [1, 1, 1]]
 
 
 @pytest.mark.parametrize(
-    ("said", "change"),
+    ("message", "change"),
     [
         ("Expected inputs", {"more": np.zeros(1)}),
         ("Expected number as int64", {"number": np.zeros(3, "int32")}),
@@ -78,31 +79,43 @@ def test_answers_are_exact(server):
         ("Expected numbers from 0", {"number": np.array([1, -1, 1])}),
     ],
 )
-def test_bad_requests_are_refused_with_a_message(said, change, server):
-    with pytest.raises(Refused, match=said):
-        server.ask("serving_default", INPUTS | change)
-    assert server.ask("serving_default", INPUTS)["length"].tolist() == [0, 80, 5]
+def test_bad_requests_are_refused_with_a_message(message, change, server):
+    with pytest.raises(Refused, match=message):
+        server.predict("serving_default", INPUTS | change)
+    assert server.predict("serving_default", INPUTS)["length"].tolist() == [0, 80, 5]
 
 
-def test_requests_at_once_are_answered_each(server):
-    asked = [
+def test_concurrent_requests_get_their_own_outputs(server):
+    requests = [
         ("serving_default", {k: v[n % 3 :][:1] for k, v in INPUTS.items()})
         for n in range(300)
     ]
-    answers = server.ask_at_once(asked)
-    lengths = [answer["length"].tolist() for answer in answers]
+    answers = server.predict_concurrently(requests)
+    lengths = [outputs["length"].tolist() for outputs in answers]
     assert lengths == [[0], [80], [5]] * 100
 
 
-def test_process_has_neither_tensorflow_nor_keras_nor_this_project(folder):
+def test_process_has_neither_tensorflow_nor_keras_nor_this_project(folder, tmp_path):
+    answers = tmp_path / "answers"
     program = (
         "import runpy, sys\n"
-        f"run = runpy.run_path({session.__file__!r})\n"
-        f"assert run['Session']({str(folder)!r}).signatures\n"
-        "print(sorted({name.split('.')[0] for name in sys.modules}))"
+        f"serve = runpy.run_path({session.__file__!r})['serve']\n"
+        f"with open({str(answers)!r}, 'wb') as sink:\n"
+        f"    serve({str(folder)!r}, sys.stdin.buffer, sink)\n"
+        "print({name.split('.')[0] for name in sys.modules})"
     )
-    command = [sys.executable, "-P", "-c", program]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "'numpy'" in said
-    for name in ("tensorflow", "keras", "serve_tf", "train_tf", "unet_tf", "cvae_tf"):
-        assert f"'{name}'" not in said
+    messages = (_read_signatures(folder), [("serving_default", INPUTS)])
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        input=b"".join(map(pickle.dumps, messages)),
+        capture_output=True,
+        check=True,
+    )
+    with open(answers, "rb") as file:
+        assert pickle.load(file) is None
+        (outputs,) = pickle.load(file)
+    assert outputs["length"].tolist() == [0, 80, 5]
+    modules = ast.literal_eval(result.stdout.decode())
+    assert "numpy" in modules
+    unwanted = {"tensorflow", "keras", "serve_tf", "train_tf", "unet_tf", "cvae_tf"}
+    assert not modules & unwanted
