@@ -1,14 +1,20 @@
 """Prediction: at the image's own size, names kept, broken files reported."""
 
+import itertools
 import json
+import runpy
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import ROOT
 
 from train_tf.data.folders import read_mask
 from train_tf.data.images import read_image
 from train_tf.errors import InputError
+from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
+from unet_tf.config import UNetConfig
+from unet_tf.losses import LOSSES
 from unet_tf.prediction import Segmenter, predict
 
 
@@ -106,6 +112,21 @@ def test_flip_averaged_prediction_of_a_flipped_image_is_flipped(trained_on_own):
     segmenter = Segmenter(config.saved_model_folder, flip=True)
     image = read_image(config.images / "3.png")
     np.testing.assert_array_equal(segmenter(image[:, ::-1]), segmenter(image)[:, ::-1])
+
+
+def test_own_training_never_shadows_a_model_of_the_clone():
+    # One epoch of train_unet.py became the newest version of predict_unet.py's default.
+    script = runpy.run_path(str(ROOT / "scripts/predict_unet.py"))
+    default = script["PredictConfig"](images="x").model
+    assert (ROOT / default / "1/saved_model.pb").exists()
+    brought = [x.name for x in (ROOT / "saved_models").glob("pets_*")]
+    assert len(brought) == 4 and default.name in brought
+    for down, up, loss in itertools.product(DOWN_BLOCKS, UP_BLOCKS, LOSSES):
+        config = UNetConfig(down, up, loss)
+        assert config.saved_model_folder.parent == default.parent
+        assert config.saved_model_folder.name not in brought
+    own = UNetConfig(images="pets", masks="masks").saved_model_folder
+    assert own.name not in brought
 
 
 @pytest.mark.parametrize("make", [False, True])
