@@ -31,7 +31,7 @@ def serve_ours(name, task):
         steps_of(model, batches),
         batch_size=batch_size,
         parameters=training.parameters_of(model),
-        macs=sum(map(macs, (model.encoder, model.decoder))),
+        macs=sum(map(macs, training.submodels(model))),
     )
 
 

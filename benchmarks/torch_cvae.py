@@ -25,8 +25,8 @@ class Block(nn.Module):
         self.b = nn.Conv2d(middle, outputs, 3, 1, 1, bias=False)
         self.b_norm = nn.BatchNorm2d(outputs, eps=1e-3)
         if stride > 1 or inputs != outputs:
-            self.short = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.short_norm = nn.BatchNorm2d(outputs, eps=1e-3)
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.shortcut_norm = nn.BatchNorm2d(outputs, eps=1e-3)
 
     def forward(self, x):
         residual = F.relu(self.a_norm(self.a(x)))
@@ -34,8 +34,8 @@ class Block(nn.Module):
             residual = F.interpolate(residual, self.size, mode="nearest-exact")
             x = F.interpolate(x, self.size, mode="nearest-exact")
         residual = self.b_norm(self.b(residual))
-        if hasattr(self, "short"):
-            x = self.short_norm(self.short(x))
+        if hasattr(self, "shortcut"):
+            x = self.shortcut_norm(self.shortcut(x))
         return F.relu(x + residual)
 
 
