@@ -271,14 +271,19 @@ def _speeds(results, files, keys):
     return {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
 
 
-def _unet_table(rows):
+def _unet_table(name):
     """A table of `unet_tables`, of all networks compared."""
 
     def table(results):
         import unet_tables
         from compare_unets import read_trained
 
-        return getattr(unet_tables, rows)(read_trained(results))
+        trained = read_trained(results)
+        if not trained:
+            raise InputError(
+                f"Expected results of compare_unets.py in {results}. Found none."
+            )
+        return getattr(unet_tables, name)(trained)
 
     return table
 
