@@ -1,4 +1,4 @@
-"""Train the article's own UNet by its own recipe on the same images, as a baseline.
+"""Train the article's UNet by the article's recipe on the same images.
 
 From Vidushi Bhatia's U-Net-Implementation: per level two 3x3 convolutions with ReLU and
 He initialisation, then batch normalization that is always called with training=False;

@@ -1,4 +1,4 @@
-"""Metrics of predicted masks, beside baselines that need no network."""
+"""Metrics of predicted masks, and baselines that need no network."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Masks as pictures, and metrics as a table."""
+"""Masks drawn in colours, and metrics as a table."""
 
 import numpy as np
 from matplotlib import pyplot as plt
