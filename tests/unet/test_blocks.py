@@ -11,7 +11,7 @@ from unet_tf.layers import UpsampleConvolution
 
 def layers_of(block, *arguments, shape=(8, 12, 4)):
     image = keras.Input(shape)
-    return keras.Model(image, block(image, *arguments, "part"))
+    return keras.Model(image, block(image, *arguments, "block"))
 
 
 @pytest.mark.parametrize("name", DOWN_BLOCKS)
@@ -43,7 +43,7 @@ def test_block_is_what_its_name_says(block, arguments, kinds):
 
 
 def test_max_pool_takes_the_largest_and_has_no_weights():
-    pooled = max_pool_down(np.arange(16.0).reshape(1, 4, 4, 1), "part")
+    pooled = max_pool_down(np.arange(16.0).reshape(1, 4, 4, 1), "block")
     np.testing.assert_array_equal(pooled[0, ..., 0], [[5, 7], [13, 15]])
     assert not layers_of(max_pool_down).weights
 

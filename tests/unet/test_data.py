@@ -146,7 +146,9 @@ def test_split_without_a_pixel_that_counts_is_refused(tmp_path):
 
 def test_too_few_images_for_three_splits_are_refused(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
-    with pytest.raises(ValueError, match="Expected 4 examples or more.*validation.*Received: 3"):
+    with pytest.raises(
+        ValueError, match="Expected 4 examples or more.*validation.*Received: 3"
+    ):
         data.load_data(UNetConfig(images=images, masks=masks, image_size=16))
 
 

@@ -70,7 +70,7 @@ def test_two_images_of_one_stem_do_not_overwrite_each_other(trained, tmp_path):
     assert names == {"a.jpg.png", "a.png.png"}
 
 
-def test_no_name_is_given_twice(trained, tmp_path):
+def test_every_file_keeps_a_name_of_its_own(trained, tmp_path):
     for name in ("a.jpg", "a.png", "a.jpg.png"):
         save_image(tmp_path / "in" / name)
     predict(trained[1]["saved_model"], tmp_path / "in", tmp_path / "out")
