@@ -20,6 +20,7 @@ from cvae_tf.layers import Sampling
 from cvae_tf.likelihoods import bits_per_dimension, normal_kl, normal_kl_terms
 from train_tf.assertions import within
 from train_tf.distributed import replicas
+from train_tf.errors import InputError
 
 TERMS = ("negative_elbo", "distortion", "rate", "bits_per_dim")
 
@@ -345,7 +346,7 @@ def _call(network, inputs, labels, training):
 
 @contextlib.contextmanager
 def _range_as_value_error():
-    """Turn a failed assertion of the images' range into a ValueError."""
+    """Turn a failed assertion of the images' range into an `InputError`."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
@@ -354,4 +355,4 @@ def _range_as_value_error():
             raise
         numbers = re.findall(r"nan|-?inf|-?\d[\d.e+-]*", values)
         lowest, highest = map(float, numbers[:2])
-        raise ValueError(f"{found} Received: {lowest:g} to {highest:g}") from None
+        raise InputError(f"{found} Received: {lowest:g} to {highest:g}") from None

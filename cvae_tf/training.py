@@ -1,5 +1,6 @@
 """Train a conditional VAE from a config: data, networks, run, report, SavedModel."""
 
+import dataclasses
 import math
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from cvae_tf import data, report
 from cvae_tf.build import build_cvae
+from cvae_tf.config import CVAEOptions
 from cvae_tf.model import TERMS
 from cvae_tf.relabel import draw_wrong_labels, first_of_each, under_all_labels
 from train_tf import devices
@@ -23,22 +25,9 @@ SAMPLES = 6  # generated images per class, in pictures
 ZOOM = 3  # of images in TensorBoard
 PROJECTED = 1000  # test images in TensorBoard's projector
 MEASURED = 500  # test images for the rate of each latent
-TRACKED = (  # options in searches and in TensorBoard's table of runs
-    "dataset",
-    "network",
-    "likelihood",
-    "decoder_label",
-    "beta",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "schedule",
-    "seed",
-    "latents",
-    "detail_latents",
-    "width",
-    "label_weight",
-)
+# Options in searches and in TensorBoard's table of runs.
+TRACKED = [field.name for field in dataclasses.fields(CVAEOptions)]
+TRACKED += ["epochs", "batch_size", "learning_rate", "schedule", "seed"]
 
 
 def train(config):

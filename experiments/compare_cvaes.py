@@ -37,22 +37,9 @@ INTRODUCTION = (
     "neighbouring pixels, as a share of that of the real images. Leakage: accuracy of "
     "a classifier that reads the label from the latents (chance: 10 %)."
 )
-
 COLUMNS = (
-    "network",
-    "parameters",
-    "latents",
-    "epochs",
-    "minutes",
-    "-ELBO",
-    "distortion",
-    "rate",
-    "bits/dim",
-    "label accuracy",
-    "source accuracy",
-    "style",
-    "sharpness",
-    "leakage",
+    "| network | parameters | latents | epochs | minutes | -ELBO | distortion | rate "
+    "| bits/dim | label accuracy | source accuracy | style | sharpness | leakage |"
 )
 
 
@@ -137,19 +124,16 @@ def _train(config):
     for title, cvae in wanted:
         results = train(cvae)
         folder = cvae.run_folder / "relabelled"
-        print(
-            evaluate_relabelling(
-                results["saved_model"],
-                folder,
-                data_dir=config.data_dir,
-                classifiers=config.runs_dir / "evaluation_classifiers",
-            )
+        text = evaluate_relabelling(
+            results["saved_model"],
+            folder,
+            data_dir=config.data_dir,
+            classifiers=config.runs_dir / "evaluation_classifiers",
         )
-        scores = read_json(folder / "scores.json")
-        write_json(
-            config.out / f"{cvae.run_name}.json",
-            {"title": title, **results, "scores": scores},
-        )
+        print(text)
+        results = {"title": title, **results}
+        results["scores"] = read_json(folder / "scores.json")
+        write_json(config.out / f"{cvae.run_name}.json", results)
 
 
 def _check_comparable_with_earlier(config):
@@ -199,12 +183,8 @@ def report(folder, saved_models_dir):
         model = saved_model_of(results, saved_models_dir)
         if model.is_dir():
             images = load_images(results["config"]["dataset"], BUNDLED)
-            draw_wrong_labels(
-                folder / results["run_name"],
-                Relabeller(model),
-                images.test,
-                images.class_names,
-            )
+            pictures, names = folder / results["run_name"], images.class_names
+            draw_wrong_labels(pictures, Relabeller(model), images.test, names)
     return text
 
 
@@ -236,13 +216,8 @@ def draw_curves(path, trained, reference):
             training batches.
     """
     datasets = labelled_datasets()
-    figure, axes = plt.subplots(
-        1,
-        len(datasets),
-        squeeze=False,
-        figsize=(4.6 * len(datasets), 4.4),
-        layout="constrained",
-    )
+    size = {"figsize": (4.6 * len(datasets), 4.4), "layout": "constrained"}
+    figure, axes = plt.subplots(1, len(datasets), squeeze=False, **size)
     styles = ("-o", "--s", ":^", "-.d")
     for axis, dataset in zip(axes[0], datasets, strict=True):
         rows = [x for x in trained if x["config"]["dataset"] == dataset]
@@ -296,8 +271,8 @@ def as_markdown(trained):
             f"{' or '.join(counts)} test images. Accuracy of the evaluation classifier "
             f"on real images: {' or '.join(accuracy)}.",
             "",
-            f"| {' | '.join(COLUMNS)} |",
-            "|---" * len(COLUMNS) + "|",
+            COLUMNS,
+            "|---" * (COLUMNS.count("|") - 1) + "|",
             *map(_row, rows),
         ]
         if reference := DATASETS[dataset].cvae.reference:

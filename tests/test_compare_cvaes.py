@@ -1,13 +1,19 @@
-"""The comparison of VAEs says what was measured of each."""
+"""The comparison of VAEs: what it trains, and its report."""
 
 import dataclasses
 
 import compare_cvaes as compare
 import pytest
-from compare_cvaes import as_markdown, forms, read_trained, report
+from compare_cvaes import (
+    CompareCVAEsConfig,
+    as_markdown,
+    forms,
+    read_trained,
+    report,
+)
 from PIL import Image
 
-from cvae_tf.config import CompareCVAEsConfig, CVAEConfig
+from cvae_tf.config import CVAEConfig
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_json
 
@@ -22,10 +28,11 @@ SCORES = {
 TEST = {"negative_elbo": -2800.04, "distortion": -3900, "rate": 1100, "bits_per_dim": 3}
 
 
-def test_report_has_the_figures_of_each_set_and_the_seed_s():
+def test_report_has_the_metrics_of_each_vae_and_of_the_reference_notebook():
     one = {
         "title": "compact",
-        "config": {"dataset": "mnist", "likelihood": "gaussian", "name": "small"},
+        "config": {"dataset": "mnist", "likelihood": "gaussian", "name": None},
+        "run_name": "small",
         "images": {"train": 57_000, "validation": 3_000, "test": 10_000},
         "parameters": 1_390_000,
         "latents": 992,
@@ -36,14 +43,14 @@ def test_report_has_the_figures_of_each_set_and_the_seed_s():
         "scores": SCORES,
     }
     text = as_markdown([one])
-    assert "Of 10,000 test images; " in text
-    assert "reads 99.6% of the real" in text
+    assert "10,000 test images. Accuracy of the evaluation classifier" in text
+    assert "on real images: 99.6%." in text
     assert (
         "| compact | 1.39M | 12 + 980 | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | "
         "99.80% | 0.10% | width 0.80 | 0.96 | 50.0% |"
     ) in text
     assert (
-        "| the seed's notebook, training batches | 20.1M | 256 | 30 | | -961.7 |"
+        "| the reference notebook, training batches | 20.1M | 256 | 30 | | -961.7 |"
         in text
     )
     assert "cifar10" not in text
@@ -58,87 +65,90 @@ def test_report_is_written_from_what_was_trained(
     monkeypatch.setattr(compare, "BUNDLED", small_sets)
     config, results, _ = trained_cvae
     one = {"title": "compact", **results, "scores": SCORES}
-    write_json(tmp_path / f"{config.name}.json", one)
+    write_json(tmp_path / f"{config.run_name}.json", one)
     unfinished = {"config": results["config"]}  # of train_cvae.py alone
     write_json(tmp_path / "cvae_cifar10_compact_gaussian.json", unfinished)
-    assert [x["config"]["name"] for x in read_trained(tmp_path)] == [config.name]
+    assert [x["run_name"] for x in read_trained(tmp_path)] == [config.run_name]
     text = report(tmp_path, config.saved_models_dir)
     assert text == (tmp_path / "cvaes.md").read_text()
     assert f"{results['test']['negative_elbo']:.1f}" in text
     for name in ("wrong_labels", "all_labels"):
-        with Image.open(tmp_path / config.name / f"{name}.png") as picture:
+        with Image.open(tmp_path / config.run_name / f"{name}.png") as picture:
             assert picture.width > 300
     with Image.open(tmp_path / "cvae_curves.png") as picture:
         assert picture.width > 600
     with pytest.raises(InputError, match="Expected results of compare_cvaes.py in"):
-        report(tmp_path / config.name, config.saved_models_dir)
+        report(tmp_path / config.run_name, config.saved_models_dir)
 
 
 def test_forms_are_trainings_with_names_of_their_own():
     options = forms(CompareCVAEsConfig(), "mnist").values()
     configs = [CVAEConfig(**one) for one in options]
-    assert [config.name for config in configs] == [
+    assert [config.run_name for config in configs] == [
         "cvae_mnist_compact_gaussian",
         "cvae_mnist_compact_gaussian_no_decoder_label",
         "cvae_mnist_compact_discretized_logistic",
+        "cvae_mnist_plain_gaussian",
         "cvae_mnist_resnet18_gaussian_no_decoder_label",
     ]
-    assert (configs[3].batch_size, configs[3].learning_rate) == (32, 1e-4)
+    reference_form = configs[4].resolve()
+    assert (reference_form.batch_size, reference_form.learning_rate) == (32, 1e-4)
 
 
 def test_results_of_other_images_are_not_replaced(trained_cvae, small_sets, tmp_path):
     config, results, _ = trained_cvae
-    told = {**results, "title": "compact", "scores": SCORES}
+    earlier = {**results, "title": "compact", "scores": SCORES}
     wanted = CompareCVAEsConfig(
         dataset=("cifar10", config.dataset),
         data_dir=small_sets,
         runs_dir=tmp_path / "runs",
         out=tmp_path,
     )
-    write_json(tmp_path / f"{config.name}.json", told)
-    compare._check_goes_with_earlier(wanted)
-    told["images"] = told["images"] | {"test": 10_000}
-    write_json(tmp_path / f"{config.name}.json", told)
+    file = tmp_path / f"{config.run_name}.json"
+    write_json(file, earlier)
+    compare._check_comparable_with_earlier(wanted)
+    earlier["images"] = earlier["images"] | {"test": 10_000}
+    write_json(file, earlier)
     with pytest.raises(InputError, match=f"as in the results in {tmp_path}.*10000.*"):
         compare.compare(wanted)
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("option", ["plain_epochs", "seed_form_epochs"])
-def test_epochs_that_are_none_are_refused_before_anything_is_trained(option):
+@pytest.mark.parametrize("option", ["no_decoder_label_epochs", "reference_form_epochs"])
+def test_no_epochs_are_refused_before_anything_is_trained(option):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} of at least 1"):
         CompareCVAEsConfig(**{option: 0})
 
 
-def test_comparison_is_no_work_for_workers(monkeypatch):
+def test_comparison_is_not_for_workers(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(InputError, match="for a comparison. Received: a TF_CONFIG"):
         compare.compare(CompareCVAEsConfig())
 
 
-def test_each_form_is_trained_judged_and_told(tmp_path, monkeypatch):
+def test_each_form_is_trained_evaluated_and_reported(tmp_path, monkeypatch):
     trained = []
 
-    def train(own):
-        trained.append(own)
-        told = {"config": {"name": own.name}, "saved_model": f"models/{own.name}/1"}
-        return told
+    def train(cvae):
+        trained.append(cvae)
+        return {"saved_model": f"models/{cvae.run_name}/1"}
 
-    def judge(model, out, data_dir, judges):
-        assert model == f"models/{out.parent.name}/1" and judges == tmp_path / "judges"
+    def evaluate_relabelling(model, out, data_dir, classifiers):
+        assert model == f"models/{out.parent.name}/1"
+        assert classifiers == tmp_path / "evaluation_classifiers"
         write_json(out / "scores.json", SCORES)
 
     monkeypatch.setattr(compare, "train", train)
-    monkeypatch.setattr(compare, "evaluate_relabelling", judge)
+    monkeypatch.setattr(compare, "evaluate_relabelling", evaluate_relabelling)
     monkeypatch.setattr(compare, "report", lambda out, models: (out, models))
     config = CompareCVAEsConfig(
         dataset=("mnist",), runs_dir=tmp_path, out=tmp_path / "out"
     )
     assert compare.compare(config) == (config.out, config.saved_models_dir)
-    assert len(trained) == 4 and all(own.resume for own in trained)
-    for own, title in zip(trained, forms(config, "mnist"), strict=True):
-        told = read_json(config.out / f"{own.name}.json")
-        assert (told["title"], told["scores"]) == (title, SCORES)
+    assert len(trained) == 5 and all(cvae.resume for cvae in trained)
+    for cvae, title in zip(trained, forms(config, "mnist"), strict=True):
+        results = read_json(config.out / f"{cvae.run_name}.json")
+        assert (results["title"], results["scores"]) == (title, SCORES)
     trained.clear()
     compare.compare(dataclasses.replace(config, train=False))
     assert not trained

@@ -1,4 +1,4 @@
-"""Images and labels: the parts, the pipeline, and labels that are really wrong."""
+"""Images and labels: splits, batches, wrong labels."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_sets_are_read_whole_and_split(name, small_sets, capsys):
+def test_data_sets_are_read_and_split(name, small_sets, capsys):
     images = load_images(name, small_sets)
     assert images.counts == {"train": 380, "validation": 20, "test": 100}
     assert "train 380, validation 20, test 100" in capsys.readouterr().out
@@ -30,16 +30,16 @@ def test_sets_are_read_whole_and_split(name, small_sets, capsys):
     assert len(images.class_names) == 10
 
 
-def test_class_names_are_for_people(small_sets):
+def test_class_names_are_words(small_sets):
     assert load_images("cifar10", small_sets).class_names[3] == "cat"
 
 
-def test_missing_set_is_refused_with_the_folder(tmp_path):
+def test_missing_data_set_is_refused_with_the_folder(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         load_images("mnist", tmp_path)
 
 
-def test_set_whose_test_images_are_too_few_to_show_is_refused(tmp_path):
+def test_data_set_with_too_few_test_images_is_refused(tmp_path):
     write_small_sets(tmp_path, counts=(400, 24))
     with pytest.raises(InputError, match="Expected 25 test images.* 24 of .*mnist"):
         load_images("mnist", tmp_path)
@@ -51,16 +51,16 @@ def test_set_whose_test_images_are_too_few_to_show_is_refused(tmp_path):
 def test_batches_are_on_0_to_1_and_follow_from_seed_and_epoch(small_sets, tmp_path):
     config = tiny_cvae_config(tmp_path, small_sets)
     images = load_images("mnist", small_sets)
-    one, same, other = (
+    two_epochs, second, third = (
         list(training_batches(images, config, epochs).as_numpy_iterator())
         for epochs in (range(0, 2), range(1, 2), range(2, 3))
     )
-    assert len(one) == 2 * 5
-    for (a, labels), (b, labels_again) in zip(one[5:], same, strict=True):
+    assert len(two_epochs) == 2 * 5
+    for (a, labels), (b, labels_again) in zip(two_epochs[5:], second, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(labels, labels_again)
-    assert (one[5][1] != other[0][1]).any()
-    assert one[0][0].dtype == "float32" and one[0][0].max() == 1.0
+    assert (two_epochs[5][1] != third[0][1]).any()
+    assert two_epochs[0][0].dtype == "float32" and two_epochs[0][0].max() == 1.0
 
 
 def test_digits_are_never_mirrored_and_objects_are(small_sets, tmp_path):
@@ -70,32 +70,30 @@ def test_digits_are_never_mirrored_and_objects_are(small_sets, tmp_path):
         )
         images = load_images(name, small_sets)
         originals = {x.tobytes() for x in (images.train.images / np.float32(255))}
-        seen = [
-            picture.tobytes() in originals
+        unchanged = [
+            image.tobytes() in originals
             for batch, _ in training_batches(images, config, range(1))
-            for picture in batch.numpy()
+            for image in batch.numpy()
         ]
-        assert all(seen) == (name == "mnist")
-        assert np.mean(seen) > 0.3
+        assert all(unchanged) == (name == "mnist")
+        assert np.mean(unchanged) > 0.3
 
 
-def test_mirrored_image_is_itself_backwards():
+def test_mirrored_image_is_reversed_left_to_right():
     images = tf.constant(np.arange(200, dtype="uint8").reshape(50, 1, 4, 1))
     mirrored = mirror_half(images, Draws([1, 2], 50)).numpy()
-    backwards = (mirrored != images.numpy()).any((1, 2, 3))
-    assert 10 < backwards.sum() < 40
-    np.testing.assert_array_equal(
-        mirrored[backwards], images.numpy()[backwards, :, ::-1]
-    )
+    changed = (mirrored != images.numpy()).any((1, 2, 3))
+    assert 10 < changed.sum() < 40
+    np.testing.assert_array_equal(mirrored[changed], images.numpy()[changed, :, ::-1])
 
 
 def test_evaluation_keeps_the_order(small_sets):
-    part = load_images("mnist", small_sets).test
-    labels = np.concatenate([y for _, y in evaluation_batches(part, 30)])
-    np.testing.assert_array_equal(labels, part.labels)
+    split = load_images("mnist", small_sets).test
+    labels = np.concatenate([y for _, y in evaluation_batches(split, 30)])
+    np.testing.assert_array_equal(labels, split.labels)
 
 
-def test_wrong_labels_are_all_wrong_all_there_and_follow_from_the_seed():
+def test_wrong_labels_cover_all_pairs_and_follow_from_the_seed():
     labels = np.arange(1000) % 10
     wrong = wrong_labels(labels, 10, seed=1)
     assert (wrong != labels).all()

@@ -1,4 +1,4 @@
-"""A training of the VAE: what it leaves, and going on where it stopped."""
+"""A training of the VAE: its files and results, resuming, every form."""
 
 import csv
 import dataclasses
@@ -14,17 +14,18 @@ from tiny import tiny_cvae_config, uncompiled
 from cvae_tf.config import SPACE, TuneCVAEConfig
 from cvae_tf.model import TERMS
 from cvae_tf.training import CVAETask, train
+from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
 
 
-def test_run_leaves_figures_pictures_and_a_saved_model(trained_cvae):
+def test_run_leaves_metrics_pictures_and_models(trained_cvae):
     config, results, output = trained_cvae
     for name in ("wrong_labels", "all_labels", "reconstructions", "curves"):
         with Image.open(config.run_folder / f"{name}.png") as picture:
             assert picture.width > 300
-    projected = config.run_folder / "tensorboard/validation"
-    assert (projected / "projector_config.pbtxt").exists()
-    assert len((projected / "latents.tsv").read_text().splitlines()) == 100
+    projector = config.run_folder / "tensorboard/validation"
+    assert (projector / "projector_config.pbtxt").exists()
+    assert len((projector / "latents.tsv").read_text().splitlines()) == 100
     rows = list(csv.DictReader((config.run_folder / "history.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {f"val_{name}" for name in TERMS} <= set(rows[0])
@@ -37,7 +38,9 @@ def test_run_leaves_figures_pictures_and_a_saved_model(trained_cvae):
     assert [len(level) for level in results["rate_per_latent"]] == [3, 1, 1]
     assert json.loads((config.run_folder / "results.json").read_text()) == results
     assert f"{test['negative_elbo']:.1f}" in output
-    assert "wrong_labels.py --model" in output
+    assert "relabel_cvae.py --model" in output
+    assert results["run_name"] == config.run_name == "cvae_mnist_compact_gaussian"
+    assert {"label_accuracy", "search_objective"} <= results["validation"].keys()
 
 
 class Interruption(keras.callbacks.Callback):
@@ -58,26 +61,34 @@ def test_training_learns(tmp_path, small_sets):
 
 
 @pytest.mark.slow
-def test_run_stopped_in_an_epoch_ends_as_if_it_had_not_been(
+def test_run_interrupted_in_an_epoch_ends_with_the_same_results(
     trained_cvae, tmp_path, small_sets, monkeypatch
 ):
     config = tiny_cvae_config(tmp_path, small_sets)
     with monkeypatch.context() as patch:
-        patch.setattr("train_tf.run.task._watchers", lambda *_: [Interruption()])
+        patch.setattr("train_tf.run.task._callbacks", lambda *_: [Interruption()])
         with pytest.raises(KeyboardInterrupt):
             train(config)
     results = train(dataclasses.replace(config, resume=True))
-    for part in ("validation", "test"):
-        assert results[part] == trained_cvae[1][part]
+    for split in ("validation", "test"):
+        assert results[split] == trained_cvae[1][split]
 
 
-def test_broken_images_stop_the_run_with_a_sentence(tmp_path, small_sets, monkeypatch):
-    config = dataclasses.replace(
-        tiny_cvae_config(tmp_path, small_sets), learning_rate=10.0, schedule="constant"
-    )
+def test_broken_images_stop_the_run_with_their_range(tmp_path, small_sets, monkeypatch):
+    config = tiny_cvae_config(tmp_path, small_sets)
     monkeypatch.setattr(
         "cvae_tf.data.scaled", lambda x: tf.cast(x, tf.float32) * np.nan
     )
+    message = "image from 0 to 1. Received: nan"
+    with pytest.raises(InputError, match=message), uncompiled():
+        train(config)
+
+
+def test_loss_of_nan_stops_the_run_with_a_message(tmp_path, small_sets, monkeypatch):
+    config = dataclasses.replace(
+        tiny_cvae_config(tmp_path, small_sets), learning_rate=10.0, schedule="constant"
+    )
+    monkeypatch.setattr("cvae_tf.model.normal_kl", lambda *level: np.nan)
     with pytest.raises(InputError, match="loss became nan"), uncompiled():
         train(config)
 
@@ -89,6 +100,8 @@ def test_broken_images_stop_the_run_with_a_sentence(tmp_path, small_sets, monkey
         {"likelihood": "discretized_logistic", "dataset": "cifar10"},
         {"decoder_label": False},
         {"network": "resnet18"},
+        {"network": "plain"},
+        {"network": "plain", "dataset": "cifar10", "decoder_label": False},
     ],
     ids=str,
 )
@@ -108,15 +121,16 @@ def test_each_form_trains_and_exports(change, tmp_path, small_sets):
         for label in (0, 1)
     )
     assert one.shape == shape
-    assert (one != other).any() == config.decoder_label
+    assert (one != other).any() == (config.decoder_label or config.network != "compact")
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
-def test_what_suits_the_images_is_where_a_search_starts(dataset):
-    config = TuneCVAEConfig(dataset=dataset)
+def test_search_starts_from_the_defaults_of_the_data_set(dataset):
+    config = TuneCVAEConfig(dataset=dataset).resolve()
     start = CVAETask.tracked_options(config)
-    assert start["latents"] == config.sizes["latents"] in SPACE["latents"]
-    assert start["label_accuracy"] == config.balance[2] > 0
+    spec = DATASETS[dataset].cvae
+    assert start["latents"] == spec.latents in SPACE["latents"]
+    assert start["label_weight"] == spec.loss_weights["label"] > 0
     assert all(start[name] is not None for name in SPACE)
 
 
