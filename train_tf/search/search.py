@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import filelock
 import grpc
 import keras
 import keras_tuner
@@ -79,7 +80,8 @@ def search(config, config_class, task_class, space):
     task = None if process == "chief" else task_class(config)
 
     def check():
-        write_or_verify(config.run_folder / "split.json", task.split, "search")
+        with filelock.FileLock(config.run_folder / ".split.lock"):  # workers share it
+            write_or_verify(config.run_folder / "split.json", task.split, "search")
 
     def train(options):
         trial = trial_config(config, config_class, options)
