@@ -1,6 +1,6 @@
 """Train the forms of the conditional VAE and compare their ELBO and relabelling.
 
-`--no-train` only rebuilds the tables and figures from results/*.json.
+`--no-train` only draws the figures of results/*.json again. `tables.py` makes tables.
 """
 
 import dataclasses
@@ -15,32 +15,16 @@ from cvae_tf.data import load_images
 from cvae_tf.relabel import Relabeller, draw_wrong_labels, evaluate_relabelling
 from cvae_tf.training import train
 from train_tf import command_line
-from train_tf.config import flag
-from train_tf.data.datasets import BUNDLED, DATASETS, labelled_datasets
+from train_tf.config import flag, names_in
+from train_tf.data.datasets import BUNDLED, labelled_datasets
 from train_tf.distributed.cluster import check_alone
 from train_tf.errors import InputError
 from train_tf.export import saved_model_of
-from train_tf.files import read_json, write_json, write_text
+from train_tf.files import read_json, write_json
 from train_tf.run.report import save_figure, set_log_scale
 
+NETWORKS = names_in("cvae_tf.networks", "NETWORKS")
 DISCRETIZED_EPOCHS = {"cifar10": 15}  # instead of the data set's default
-INTRODUCTION = (
-    "Metrics are on the test set. -ELBO, distortion and rate are in nats per image; "
-    "lower is better. The likelihood is Gaussian with one shared scale unless the row "
-    "names another one; nats of different likelihoods cannot be compared. The scale "
-    "is at least half a grey level; the compact network on MNIST reaches that bound. "
-    "Latents: style + details. -ELBO is of all latents, but a relabelled image is "
-    "drawn from style and label alone. Label accuracy and source accuracy: share of "
-    "images under a wrong label that an evaluation classifier, trained on real "
-    "images, reads as the requested and as the true label. Style: the lowest "
-    "correlation of a style measure before and after. Sharpness: difference of "
-    "neighbouring pixels, as a share of that of the real images. Leakage: accuracy of "
-    "a classifier that reads the label from the latents (chance: 10 %)."
-)
-COLUMNS = (
-    "| network | parameters | latents | epochs | minutes | -ELBO | distortion | rate "
-    "| bits/dim | label accuracy | source accuracy | style | sharpness | leakage |"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +33,9 @@ class CompareCVAEsConfig(CompareOptions):
 
     dataset: tuple[Literal[*labelled_datasets()], ...] = tuple(labelled_datasets())
     """Data sets to compare on."""
+
+    network: tuple[Literal[*NETWORKS], ...] = NETWORKS
+    """Networks to compare."""
 
     no_decoder_label_epochs: int = 2
     """Epochs of the compact network whose decoder does not receive the label."""
@@ -87,13 +74,10 @@ def forms(config, dataset):
 
 
 def compare(config):
-    """Train what is not trained yet, evaluate it, and report.
+    """Train what is not trained yet, evaluate it, and draw the figures.
 
     Args:
         config: a `CompareCVAEsConfig`.
-
-    Returns:
-        The report, as text.
 
     Raises:
         InputError: as `cvae_tf.train`; and if earlier results are not comparable.
@@ -101,7 +85,7 @@ def compare(config):
     check_alone("a comparison")
     if config.train:
         _train(config)
-    return report(config.out, config.saved_models_dir)
+    draw_figures(config.out, config.saved_models_dir)
 
 
 def _train(config):
@@ -120,6 +104,7 @@ def _train(config):
         )
         for dataset in config.dataset
         for title, options in forms(config, dataset).items()
+        if options.get("network", CVAEConfig.network) in config.network
     ]
     for title, cvae in wanted:
         results = train(cvae)
@@ -154,17 +139,13 @@ def _check_comparable_with_earlier(config):
                 )
 
 
-def report(folder, saved_models_dir):
-    """Write tables and figures from existing results.
+def draw_figures(folder, saved_models_dir):
+    """Draw the figures of existing results.
 
     Args:
-        folder: has the JSON files of `compare`; gets cvaes.md, cvae_curves.png, and for
-            each VAE a folder with pictures of bundled test images under wrong labels.
-        saved_models_dir: has the SavedModels; pictures of missing ones stay as they
-            are.
-
-    Returns:
-        The text of cvaes.md.
+        folder: has the JSON files of `compare`; gets cvae_curves.png, and for each VAE
+            a folder with figures of bundled test images under wrong labels.
+        saved_models_dir: has the SavedModels; figures of missing ones stay as they are.
 
     Raises:
         InputError: if there are no such files.
@@ -174,8 +155,6 @@ def report(folder, saved_models_dir):
         raise InputError(
             f"Expected results of compare_cvaes.py in {folder}. Found none."
         )
-    text = as_markdown(trained)
-    write_text(folder / "cvaes.md", text)
     file = folder / "reference_curves.json"
     reference = read_json(file)["negative_elbo"] if file.exists() else {}
     draw_curves(folder / "cvae_curves.png", trained, reference)
@@ -185,7 +164,6 @@ def report(folder, saved_models_dir):
             images = load_images(results["config"]["dataset"], BUNDLED)
             pictures, names = folder / results["run_name"], images.class_names
             draw_wrong_labels(pictures, Relabeller(model), images.test, names)
-    return text
 
 
 def read_trained(folder):
@@ -249,55 +227,6 @@ def draw_curves(path, trained, reference):
     save_figure(figure, path)
 
 
-def as_markdown(trained):
-    """The report on what `read_trained` returns."""
-    lines = [
-        "# Conditional VAEs compared",
-        "",
-        INTRODUCTION,
-        "",
-        "    python experiments/compare_cvaes.py",
-    ]
-    for dataset in labelled_datasets():
-        rows = [x for x in trained if x["config"]["dataset"] == dataset]
-        if not rows:
-            continue
-        counts = sorted({f"{x['images']['test']:,}" for x in rows})
-        accuracy = sorted({f"{x['scores']['classifier_accuracy']:.1%}" for x in rows})
-        lines += [
-            "",
-            f"## {dataset}",
-            "",
-            f"{' or '.join(counts)} test images. Accuracy of the evaluation classifier "
-            f"on real images: {' or '.join(accuracy)}.",
-            "",
-            COLUMNS,
-            "|---" * (COLUMNS.count("|") - 1) + "|",
-            *map(_row, rows),
-        ]
-        if reference := DATASETS[dataset].cvae.reference:
-            lines.append(
-                "| the reference notebook, training batches | 20.1M | 256 | "
-                f"{reference.epochs} | | {reference.negative_elbo} | | | | | | | | |"
-            )
-        for results in filter(_is_gaussian, rows):
-            title = results["title"]
-            lines += [
-                "",
-                f"Test images, each under a wrong label; {title}:",
-                "",
-                f"![Images, and the same under a wrong label: {title}]"
-                f"({results['run_name']}/wrong_labels.png)",
-            ]
-    lines += [
-        "",
-        "-ELBO over the epochs, Gaussian likelihood:",
-        "",
-        "![-ELBO of each network and of the reference notebook](cvae_curves.png)",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def latents_of(results):
     """Numbers of style latents and of detail latents, if any: "12 + 980"."""
     style = len(results["rate_per_latent"][0])
@@ -309,27 +238,5 @@ def _is_gaussian(results):
     return results["config"]["likelihood"] == "gaussian"
 
 
-def _row(results):
-    test, scores = results["test"], results["scores"]
-    style, correlation = min(scores["style"].items(), key=lambda item: item[1])
-    cells = (
-        results["title"],
-        f"{results['parameters'] / 1e6:.2f}M",
-        latents_of(results),
-        results["epochs"],
-        f"{results['minutes']:.0f}",
-        *(f"{test[x]:.1f}" for x in ("negative_elbo", "distortion", "rate")),
-        f"{test['bits_per_dim']:.3f}",
-        f"{scores['label_accuracy']:.2%}",
-        f"{scores['source_accuracy']:.2%}",
-        f"{style} {correlation:.2f}",
-        f"{scores['sharpness']:.2f}",
-        f"{scores['leakage']:.1%}",
-    )
-    return f"| {' | '.join(map(str, cells))} |"
-
-
 if __name__ == "__main__":
-    sys.exit(
-        command_line.run(CompareCVAEsConfig, lambda config: print(compare(config)))
-    )
+    sys.exit(command_line.run(CompareCVAEsConfig, compare))

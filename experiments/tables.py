@@ -29,12 +29,16 @@ VAE_COLUMNS = (
     "parameters",
     "latents",
     "-ELBO, nats",
+    "distortion",
+    "rate",
+    "bits/dim",
     "label accuracy",
+    "source accuracy",
     "style",
     "sharpness",
     "leakage",
 )
-ONLY_IN_ALL_VAES = ("latents", "sharpness")
+SHORT_VAE_COLUMNS = (0, 1, 2, 4, 8, 10, 12)
 LINEAR_VAE_LATENTS = "256"  # of the linear VAE in the short table
 PEERS = ("torch eager", "torch compile")
 RUNTIMES = {  # name in runtimes_*.json to name in bench_inference.json
@@ -139,10 +143,9 @@ def _unets(results):
 
 def _vaes(results):
     """The rows of `_all_vaes` that compare Gaussian likelihoods, with fewer columns."""
-    columns = [x not in ONLY_IN_ALL_VAES for x in VAE_COLUMNS]
     for is_short, row in _vae_rows(results):
         if is_short:
-            yield [cell for cell, shown in zip(row, columns, strict=True) if shown]
+            yield [row[column] for column in SHORT_VAE_COLUMNS]
 
 
 def _all_vaes(results):
@@ -163,14 +166,14 @@ def _vae_rows(results):
         if reference := DATASETS[dataset].cvae.reference:
             title = f"{dataset}, the reference notebook (training batches)"
             nats = f"{reference.negative_elbo:.0f}"
-            yield True, (title, reference.epochs, "20.1M", 256, nats, *[""] * 4)
+            yield True, (title, reference.epochs, "20.1M", 256, nats, *[""] * 8)
             linear = _read(results, f"linear_{dataset}")
             for latents, row in linear["negative_log_likelihood_by_latents"].items():
                 form = f"linear VAE of {latents} latents"
                 if row["full"]:
                     form = "Gaussian with full covariance"
                 title, nats = f"{dataset}, baseline: {form}", row["negative_elbo"]
-                row = (title, "", "", latents, f"{nats:.0f}", *[""] * 4)
+                row = (title, "", "", latents, f"{nats:.0f}", *[""] * 8)
                 yield latents == LINEAR_VAE_LATENTS, row
 
 
@@ -178,17 +181,17 @@ def _vae_row(results):
     from compare_cvaes import latents_of
 
     test, scores = results["test"], results["scores"]
-    nats = f"{test['negative_elbo']:.0f}"
-    if results["config"]["likelihood"] == "discretized_logistic":
-        nats += f" ({test['bits_per_dim']:.2f} bits/dim)"
+    style, correlation = min(scores["style"].items(), key=lambda item: item[1])
     return (
         f"{results['config']['dataset']}, {results['title']}",
         f"{results['epochs']}, {results['minutes']:.0f}",
         f"{results['parameters'] / 1e6:.2f}M",
         latents_of(results),
-        nats,
+        *(f"{test[name]:.0f}" for name in ("negative_elbo", "distortion", "rate")),
+        f"{test['bits_per_dim']:.2f}",
         f"{scores['label_accuracy']:.2%}",
-        f"{min(scores['style'].values()):.2f}",
+        f"{scores['source_accuracy']:.2%}",
+        f"{correlation:.2f} ({style})",
         f"{scores['sharpness']:.2f}",
         f"{scores['leakage']:.0%}",
     )

@@ -1,16 +1,11 @@
-"""The comparison of VAEs: what it trains, and its report."""
+"""The comparison of VAEs: what it trains, its table and its figures."""
 
 import dataclasses
 
 import compare_cvaes as compare
 import pytest
-from compare_cvaes import (
-    CompareCVAEsConfig,
-    as_markdown,
-    forms,
-    read_trained,
-    report,
-)
+import tables
+from compare_cvaes import CompareCVAEsConfig, draw_figures, forms, read_trained
 from PIL import Image
 
 from cvae_tf.config import CVAEConfig
@@ -28,7 +23,7 @@ SCORES = {
 TEST = {"negative_elbo": -2800.04, "distortion": -3900, "rate": 1100, "bits_per_dim": 3}
 
 
-def test_report_has_the_metrics_of_each_vae_and_of_the_reference_notebook():
+def test_table_has_the_metrics_of_each_vae_and_of_the_reference_notebook(tmp_path):
     one = {
         "title": "compact",
         "config": {"dataset": "mnist", "likelihood": "gaussian", "name": None},
@@ -42,24 +37,21 @@ def test_report_has_the_metrics_of_each_vae_and_of_the_reference_notebook():
         "test": TEST,
         "scores": SCORES,
     }
-    text = as_markdown([one])
-    assert "10,000 test images. Accuracy of the evaluation classifier" in text
-    assert "on real images: 99.6%." in text
-    assert (
-        "| compact | 1.39M | 12 + 980 | 8 | 28 | -2800.0 | -3900.0 | 1100.0 | 3.000 | "
-        "99.80% | 0.10% | width 0.80 | 0.96 | 50.0% |"
-    ) in text
-    assert (
-        "| the reference notebook, training batches | 20.1M | 256 | 30 | | -961.7 |"
-        in text
+    write_json(tmp_path / "cvae_small.json", one)
+    for dataset in ("mnist", "cifar10"):
+        linear = {"negative_log_likelihood_by_latents": {}}
+        write_json(tmp_path / f"linear_{dataset}.json", linear)
+    _, row, reference, *others = tables.TABLES["all_vaes"](tmp_path)
+    cells = "8, 28", "1.39M", "12 + 980", "-2800", "-3900", "1100", "3.00", "99.80%"
+    assert row[0] == "mnist, compact" and row[1:9] == cells
+    assert row[9:] == ("0.10%", "0.80 (width)", "0.96", "50%")
+    assert reference[:5] == (
+        *("mnist, the reference notebook (training batches)", 30, "20.1M", 256, "-962"),
     )
-    assert "cifar10" not in text
-    assert "(small/wrong_labels.png)" in text and "(cvae_curves.png)" in text
-    columns = {row.count("|") for row in text.splitlines() if row.startswith("|")}
-    assert columns == {15}
+    assert [row[0].split(",")[0] for row in others] == ["cifar10"]
 
 
-def test_report_is_written_from_what_was_trained(
+def test_figures_are_drawn_of_what_was_trained(
     trained_cvae, small_sets, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(compare, "BUNDLED", small_sets)
@@ -69,16 +61,14 @@ def test_report_is_written_from_what_was_trained(
     unfinished = {"config": results["config"]}  # of train_cvae.py alone
     write_json(tmp_path / "cvae_cifar10_compact_gaussian.json", unfinished)
     assert [x["run_name"] for x in read_trained(tmp_path)] == [config.run_name]
-    text = report(tmp_path, config.saved_models_dir)
-    assert text == (tmp_path / "cvaes.md").read_text()
-    assert f"{results['test']['negative_elbo']:.1f}" in text
+    draw_figures(tmp_path, config.saved_models_dir)
     for name in ("wrong_labels", "all_labels"):
         with Image.open(tmp_path / config.run_name / f"{name}.png") as picture:
             assert picture.width > 300
     with Image.open(tmp_path / "cvae_curves.png") as picture:
         assert picture.width > 600
     with pytest.raises(InputError, match="Expected results of compare_cvaes.py in"):
-        report(tmp_path / config.run_name, config.saved_models_dir)
+        draw_figures(tmp_path / config.run_name, config.saved_models_dir)
 
 
 def test_forms_are_trainings_with_names_of_their_own():
@@ -140,11 +130,13 @@ def test_each_form_is_trained_evaluated_and_reported(tmp_path, monkeypatch):
 
     monkeypatch.setattr(compare, "train", train)
     monkeypatch.setattr(compare, "evaluate_relabelling", evaluate_relabelling)
-    monkeypatch.setattr(compare, "report", lambda out, models: (out, models))
+    drawn = []
+    monkeypatch.setattr(compare, "draw_figures", lambda *folders: drawn.append(folders))
     config = CompareCVAEsConfig(
         dataset=("mnist",), runs_dir=tmp_path, out=tmp_path / "out"
     )
-    assert compare.compare(config) == (config.out, config.saved_models_dir)
+    compare.compare(config)
+    assert drawn == [(config.out, config.saved_models_dir)]
     assert len(trained) == 5 and all(cvae.resume for cvae in trained)
     for cvae, title in zip(trained, forms(config, "mnist"), strict=True):
         results = read_json(config.out / f"{cvae.run_name}.json")
@@ -152,3 +144,17 @@ def test_each_form_is_trained_evaluated_and_reported(tmp_path, monkeypatch):
     trained.clear()
     compare.compare(dataclasses.replace(config, train=False))
     assert not trained
+
+
+def test_networks_can_be_chosen(tmp_path, monkeypatch):
+    trained = []
+
+    def train(cvae):
+        trained.append(cvae.network)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "train", train)
+    config = CompareCVAEsConfig(("mnist",), ("plain",), runs_dir=tmp_path, out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare(config)
+    assert trained == ["plain"]

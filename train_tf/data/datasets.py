@@ -93,18 +93,8 @@ DATASETS = {
         ),
     ),
     "cifar10": DatasetSpec(
-        class_names=(
-            "airplane",
-            "automobile",
-            "bird",
-            "cat",
-            "deer",
-            "dog",
-            "frog",
-            "horse",
-            "ship",
-            "truck",
-        ),
+        class_names=("airplane", "automobile", "bird", "cat", "deer")
+        + ("dog", "frog", "horse", "ship", "truck"),
         download_mib=162,
         prepared_mib=132,
         host="www.cs.toronto.edu",
