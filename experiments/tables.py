@@ -4,13 +4,14 @@ A table stands between `<!-- NAME -->` and `<!-- end -->`.
 """
 
 import dataclasses
+import itertools
 import re
 import statistics
 import sys
 from pathlib import Path
 
 from train_tf import command_line
-from train_tf.data.datasets import DATASETS, labelled_datasets
+from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_text
 
@@ -38,7 +39,15 @@ VAE_COLUMNS = (
     "sharpness",
     "leakage",
 )
-SHORT_VAE_COLUMNS = (0, 1, 2, 4, 8, 10, 12)
+SHORT_VAE_COLUMNS = (
+    "data set, network",
+    "epochs, minutes",
+    "parameters",
+    "-ELBO, nats",
+    "label accuracy",
+    "style",
+    "leakage",
+)
 LINEAR_VAE_LATENTS = "256"  # of the linear VAE in the short table
 PEERS = ("torch eager", "torch compile")
 RUNTIMES = {  # name in runtimes_*.json to name in bench_inference.json
@@ -143,58 +152,80 @@ def _unets(results):
 
 def _vaes(results):
     """The rows of `_all_vaes` that compare Gaussian likelihoods, with fewer columns."""
-    for is_short, row in _vae_rows(results):
-        if is_short:
-            yield [row[column] for column in SHORT_VAE_COLUMNS]
+    rows = (row for is_short, row in _vae_rows(results) if is_short)
+    return _cells(SHORT_VAE_COLUMNS, rows)
 
 
 def _all_vaes(results):
     """The conditional VAEs of each data set, the reference notebook, linear VAEs."""
-    return (row for _, row in _vae_rows(results))
+    return _cells(VAE_COLUMNS, (row for _, row in _vae_rows(results)))
+
+
+def _cells(columns, rows):
+    yield columns
+    for row in rows:
+        yield [row.get(column, "") for column in columns]
 
 
 def _vae_rows(results):
-    """Pairs of whether a row is in the short table too, and its cells."""
+    """Pairs of whether a row is in the short table too, and its cells by column."""
     from compare_cvaes import read_trained
 
     trained = read_trained(results)
-    yield True, VAE_COLUMNS
-    for dataset in labelled_datasets():
-        for x in trained:
-            if x["config"]["dataset"] == dataset:
-                yield x["config"]["likelihood"] == "gaussian", _vae_row(x)
+    if not trained:
+        raise InputError(
+            f"Expected results of compare_cvaes.py in {results}. Found none."
+        )
+    title = VAE_COLUMNS[0]
+    for dataset, vaes in itertools.groupby(trained, lambda x: x["config"]["dataset"]):
+        for vae in vaes:
+            is_short = vae["config"]["likelihood"] == "gaussian"
+            yield is_short, {title: f"{dataset}, {vae['title']}", **_vae_cells(vae)}
         if reference := DATASETS[dataset].cvae.reference:
-            title = f"{dataset}, the reference notebook (training batches)"
-            nats = f"{reference.negative_elbo:.0f}"
-            yield True, (title, reference.epochs, "20.1M", 256, nats, *[""] * 8)
-            linear = _read(results, f"linear_{dataset}")
-            for latents, row in linear["negative_log_likelihood_by_latents"].items():
-                form = f"linear VAE of {latents} latents"
-                if row["full"]:
-                    form = "Gaussian with full covariance"
-                title, nats = f"{dataset}, baseline: {form}", row["negative_elbo"]
-                row = (title, "", "", latents, f"{nats:.0f}", *[""] * 8)
-                yield latents == LINEAR_VAE_LATENTS, row
+            yield (
+                True,
+                {
+                    title: f"{dataset}, the reference notebook (training batches)",
+                    "epochs, minutes": reference.epochs,
+                    "parameters": "20.1M",
+                    "latents": 256,
+                    "-ELBO, nats": f"{reference.negative_elbo:.0f}",
+                },
+            )
+        linear = _read(results, f"linear_{dataset}")
+        for latents, row in linear["negative_log_likelihood_by_latents"].items():
+            form = f"linear VAE of {latents} latents"
+            if row["full"]:
+                form = "Gaussian with full covariance"
+            yield (
+                latents == LINEAR_VAE_LATENTS,
+                {
+                    title: f"{dataset}, baseline: {form}",
+                    "latents": latents,
+                    "-ELBO, nats": f"{row['negative_elbo']:.0f}",
+                },
+            )
 
 
-def _vae_row(results):
+def _vae_cells(vae):
     from compare_cvaes import latents_of
 
-    test, scores = results["test"], results["scores"]
+    test, scores = vae["test"], vae["scores"]
     style, correlation = min(scores["style"].items(), key=lambda item: item[1])
-    return (
-        f"{results['config']['dataset']}, {results['title']}",
-        f"{results['epochs']}, {results['minutes']:.0f}",
-        f"{results['parameters'] / 1e6:.2f}M",
-        latents_of(results),
-        *(f"{test[name]:.0f}" for name in ("negative_elbo", "distortion", "rate")),
-        f"{test['bits_per_dim']:.2f}",
-        f"{scores['label_accuracy']:.2%}",
-        f"{scores['source_accuracy']:.2%}",
-        f"{correlation:.2f} ({style})",
-        f"{scores['sharpness']:.2f}",
-        f"{scores['leakage']:.0%}",
-    )
+    return {
+        "epochs, minutes": f"{vae['epochs']}, {vae['minutes']:.0f}",
+        "parameters": f"{vae['parameters'] / 1e6:.2f}M",
+        "latents": latents_of(vae),
+        "-ELBO, nats": f"{test['negative_elbo']:.0f}",
+        "distortion": f"{test['distortion']:.0f}",
+        "rate": f"{test['rate']:.0f}",
+        "bits/dim": f"{test['bits_per_dim']:.2f}",
+        "label accuracy": f"{scores['label_accuracy']:.2%}",
+        "source accuracy": f"{scores['source_accuracy']:.2%}",
+        "style": f"{correlation:.2f} ({style})",
+        "sharpness": f"{scores['sharpness']:.2f}",
+        "leakage": f"{scores['leakage']:.0%}",
+    }
 
 
 def _runtimes(results):
