@@ -70,7 +70,7 @@ def _serve(name, task):
     from interleaved import serve
 
     from train_tf import devices
-    from train_tf.data.pipeline import ALONE
+    from train_tf.data.pipeline import SINGLE_REPLICA
 
     devices.set_up("auto", 0)
     if task == "unet":
@@ -83,7 +83,7 @@ def _serve(name, task):
         from cvae_tf.training import CVAETask
 
         task = CVAETask(CVAEConfig(dataset=task))
-    batches = task.training_batches(range(1_000_000), ALONE)
+    batches = task.training_batches(range(1_000_000), SINGLE_REPLICA)
     if name == "one batch, repeated":
         batches = batches.take(1).cache().repeat()
     iterator = iter(batches)

@@ -175,10 +175,11 @@ def _race_ours(name, task):
     """The first epochs of train_cvae.py's training."""
     training = _our_task(name, task)
     from cvae_tf import data
-    from train_tf.data.pipeline import ALONE
+    from train_tf.data.pipeline import SINGLE_REPLICA
 
     model, validation = training.build(), training.data.validation
-    batches = iter(training.training_batches(range(training.config.epochs), ALONE))
+    epochs = range(training.config.epochs)
+    batches = iter(training.training_batches(epochs, SINGLE_REPLICA))
     held_out = type(validation)(*(array[:HELD_OUT] for array in validation))
     held_out = data.evaluation_batches(held_out, 100)
     model.make_train_function()

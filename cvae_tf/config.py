@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, NamedTuple
 
-from train_tf.config import Between, RunConfig, SearchOptions, flag, names_in
+from train_tf.config import LogUniform, RunConfig, SearchOptions, flag, names_in
 from train_tf.data.datasets import DATASETS, labelled_datasets
 from train_tf.errors import InputError
 
@@ -24,9 +24,9 @@ SPACE = {
     "latents": (6, 8, 12, 16, 24),
     "detail_latents": (2, 4, 8, 12),
     "width": (24, 32, 48),
-    "beta": Between(0.3, 3.0),
-    "label_weight": Between(1.0, 300.0),
-    "learning_rate": Between(5e-4, 5e-3),
+    "beta": LogUniform(0.3, 3.0),
+    "label_weight": LogUniform(1.0, 300.0),
+    "learning_rate": LogUniform(5e-4, 5e-3),
 }
 Tuned = Literal[*SPACE]
 

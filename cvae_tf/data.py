@@ -87,7 +87,7 @@ def load_images(dataset, data_dir=None, seed=0):
     return images
 
 
-def training_batches(images, config, epochs, replicas=pipeline.ALONE):
+def training_batches(images, config, epochs, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a `range` of epochs: float32 images in [0, 1], and labels."""
 
     def prepare(batch, labels, draws):
@@ -100,7 +100,7 @@ def training_batches(images, config, epochs, replicas=pipeline.ALONE):
     )
 
 
-def evaluation_batches(split, batch_size, replicas=pipeline.ALONE):
+def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a `Split` in its order: float32 images in [0, 1], and labels."""
 
     def prepare(images, labels):

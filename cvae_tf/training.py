@@ -54,14 +54,14 @@ class CVAETask(task.Task):
     """A conditional VAE and its images."""
 
     monitor, mode = "val_negative_elbo", "min"
-    shown = {
+    printed_metrics = {
         "loss": "loss",
         "val_negative_elbo": "validation -ELBO",
         "val_rate": "rate",
         "val_bits_per_dim": "bits/dim",
     }
-    curves = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
-    use = "Evaluate it: python scripts/relabel_cvae.py --model {}"
+    plotted_metrics = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
+    next_command = "Evaluate it: python scripts/relabel_cvae.py --model {}"
 
     data_options = ("dataset", "data_dir", "seed")
 

@@ -10,11 +10,11 @@ import sys
 import numpy as np
 from comparison import CompareOptions
 from matplotlib import pyplot as plt
-from unet_tables import DEFAULT, GRID, PAIRS, name_of, title_of
+from unet_tables import ASSIGNMENT, DEFAULT, GRID, name_of, title_of
 
 from train_tf import command_line
 from train_tf.command_line import to_dict
-from train_tf.config import WHERE_AND_HOW
+from train_tf.config import OPTIONS_WITHOUT_EFFECT
 from train_tf.data.datasets import BUNDLED
 from train_tf.devices import resolve_precision
 from train_tf.distributed.cluster import check_alone
@@ -29,7 +29,7 @@ from unet_tf.report import draw_predictions
 from unet_tf.training import SHOWN, train
 
 # Options that compared trainings may differ in; results hold the precision used.
-MAY_DIFFER = WHERE_AND_HOW | {"down", "up", "loss", "seed", "precision"}
+MAY_DIFFER = OPTIONS_WITHOUT_EFFECT | {"down", "up", "loss", "seed", "precision"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _train(config):
             resume=True,
         )
         for seed, variant in itertools.product(
-            config.seeds, GRID if config.grid else PAIRS
+            config.seeds, GRID if config.grid else ASSIGNMENT
         )
     ]
     _check_comparable_with_earlier(config, wanted)
@@ -139,7 +139,7 @@ def draw_figures(folder, saved_models_dir):
         variant: probabilities_of(
             saved_model_of(trained[variant][0], saved_models_dir), examples.images
         )
-        for variant in PAIRS
+        for variant in ASSIGNMENT
         if variant in trained
     }
     draw_close_up(folder / "unet_close_up.png", examples, probabilities)
@@ -168,7 +168,7 @@ def read_trained(folder):
         InputError: if they differ in more than variant and seed.
     """
     found = {}
-    for variant in dict.fromkeys(PAIRS + GRID):
+    for variant in dict.fromkeys(ASSIGNMENT + GRID):
         name = name_of(variant, 0)
         files = [folder / f"{name}.json", *folder.glob(f"{name}_seed*.json")]
         results = [read_json(file) for file in files if file.exists()]

@@ -117,18 +117,18 @@ def _read(results, name):
 def _unets(results):
     """The four UNets of the assignment, flip averaging, the article, a baseline."""
     from compare_unets import read_trained
-    from unet_tables import DEFAULT, PAIRS, name_of, title_of
+    from unet_tables import ASSIGNMENT, DEFAULT, name_of, title_of
 
     from unet_tf.evaluation import METRICS
 
     trained = read_trained(results)
-    for pair in PAIRS:
+    for pair in ASSIGNMENT:
         if pair not in trained:
             name = f"{name_of(pair, 0)}.json"
             raise InputError(
                 f"Expected {results / name}, written by compare_unets.py. Found none."
             )
-    rows = {title_of(x): [seed["metrics"] for seed in trained[x]] for x in PAIRS}
+    rows = {title_of(x): [seed["metrics"] for seed in trained[x]] for x in ASSIGNMENT}
     seeds, article = trained[DEFAULT], _read(results, "article_unet")
     rows[f"{title_of(DEFAULT)}, flip-averaged"] = [
         seed["test_flip_averaged"] for seed in seeds
@@ -326,7 +326,7 @@ TABLES = {
     "unets": _unets,
     "unet_metrics": _unet_table("metrics_table"),
     "unet_differences": _unet_table("differences_table"),
-    "unet_changes": _unet_table("changes_table"),
+    "unet_effects": _unet_table("effects_table"),
     "unet_costs": _unet_table("costs_table"),
     "vaes": _vaes,
     "all_vaes": _all_vaes,

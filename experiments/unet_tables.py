@@ -11,7 +11,7 @@ from unet_tf.config import UNetConfig
 from unet_tf.evaluation import METRICS
 
 # The four of the assignment; --grid adds the others.
-PAIRS = (
+ASSIGNMENT = (
     ("maxpool", "transpose", "bce"),
     ("maxpool", "transpose", "dice"),
     ("strided", "transpose", "bce"),
@@ -75,7 +75,7 @@ def differences_table(trained):
             yield title_of(variant), f"{mean:+.4f}", interval, len(pairs)
 
 
-def changes_table(trained):
+def effects_table(trained):
     """The effect of changing one option, over all variants that differ in it alone."""
     yield "change", "pairs", *METRICS.values()
     for place, (before, after) in enumerate(CHOICES):

@@ -15,7 +15,8 @@ class CheckServingConfig:
     """Check that SavedModels behave as documented, with TensorFlow Serving's loader."""
 
     models: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders NAME or NAME/VERSION; by default all in --saved-models-dir."""
+    """Folders saved_models/NAME or saved_models/NAME/VERSION; by default all in
+    --saved-models-dir."""
 
     saved_models_dir: Path = Path("saved_models")
     """Folder of SavedModels."""
@@ -40,10 +41,10 @@ def main(config):
         print(version, flush=True)
         try:
             for passed, message in check_saved_model(version, config.load):
-                print(f"  {'ok' if passed else 'BROKEN'}: {message}", flush=True)
+                print(f"  {'ok' if passed else 'FAILED'}: {message}", flush=True)
                 failed |= not passed
         except InputError as error:  # not loaded, or its process ended
-            print(f"  BROKEN: {error}", flush=True)
+            print(f"  FAILED: {error}", flush=True)
             failed = True
     return int(failed)
 

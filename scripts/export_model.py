@@ -1,4 +1,4 @@
-"""Export a SavedModel to other runtimes and compare them; see --help."""
+"""Convert a SavedModel to other runtimes and compare them; see --help."""
 
 import dataclasses
 import sys
@@ -10,10 +10,10 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class ExportModelConfig:
-    """Export a SavedModel to other runtimes, reload it there, and compare."""
+    """Convert a SavedModel to other runtimes, reload it there, and compare."""
 
     model: Path
-    """Folder of a SavedModel: saved_models/NAME for its newest version, or
+    """Folder of a SavedModel: saved_models/NAME for its latest version, or
     saved_models/NAME/VERSION."""
 
     format: tuple[Literal["saved_model", "onnx", "litert", "openvino"], ...] = (

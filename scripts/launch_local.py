@@ -10,8 +10,7 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class LaunchLocalConfig:
-    """Start a command as several workers on this machine, each with its own TF_CONFIG,
-    to try a training on several machines."""
+    """Test multi-worker training, or with --search a search, on one machine."""
 
     command: tyro.conf.Positional[tuple[str, ...]]
     """The command, after --, for example -- python scripts/train_unet.py --resume"""
@@ -20,8 +19,8 @@ class LaunchLocalConfig:
     """Number of workers."""
 
     search: bool = False
-    """The command is a search, scripts/tune_unet.py: each worker trains its own trials.
-    One more process, the chief, assigns them."""
+    """The command is tune_unet.py or tune_cvae.py: each worker trains its own trials,
+    and one more process, the chief, assigns them."""
 
 
 def main(config):

@@ -13,7 +13,8 @@ class RelabelConfig:
     """Redraw test images, or an image of your own, under other labels."""
 
     model: Path = Path("saved_models/mnist_compact_gaussian")
-    """A SavedModel: saved_models/NAME for its newest version, or NAME/VERSION."""
+    """A SavedModel: saved_models/NAME for its latest version, or
+    saved_models/NAME/VERSION."""
 
     count: int = 25
     """Number of test images in wrong_labels.png."""

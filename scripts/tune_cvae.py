@@ -1,4 +1,4 @@
-"""Search for the options of a conditional VAE that suit its images; see --help."""
+"""Hyperparameter search for a conditional VAE; see --help."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Search for the options of a UNet that suit its images; see --help."""
+"""Hyperparameter search for a UNet; see --help."""
 
 import sys
 

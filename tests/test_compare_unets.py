@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from compare_unets import CompareUNetsConfig
 from unet_tables import (
+    ASSIGNMENT,
     GRID,
-    PAIRS,
-    changes_table,
     costs_table,
     differences_table,
+    effects_table,
     metrics_table,
     name_of,
 )
@@ -49,7 +49,7 @@ def results_of(variant, seed, mean_iou, mean_iou_per_image):
 @pytest.fixture
 def folder(tmp_path):
     """The results of two networks with two seeds each."""
-    first, second = PAIRS[0], PAIRS[1]
+    first, second = ASSIGNMENT[0], ASSIGNMENT[1]
     for variant, seed, mean_iou, per_image in (
         (first, 0, 0.60, [0.5, 0.6, 0.7, 0.6]),
         (first, 1, 0.62, [0.5, 0.6, 0.8, 0.6]),
@@ -63,12 +63,12 @@ def folder(tmp_path):
 
 
 def test_pairs_of_the_assignment_are_part_of_the_grid():
-    assert len(set(GRID)) == 8 and set(PAIRS) <= set(GRID)
-    assert name_of(PAIRS[3], 0) == "unet_strided_upsample_dice"
+    assert len(set(GRID)) == 8 and set(ASSIGNMENT) <= set(GRID)
+    assert name_of(ASSIGNMENT[3], 0) == "unet_strided_upsample_dice"
 
 
 def test_results_of_train_unet_alone_are_no_comparison(tmp_path):
-    results = results_of(PAIRS[0], 0, 0.6, [0.5])
+    results = results_of(ASSIGNMENT[0], 0, 0.6, [0.5])
     del results["metrics"]
     write_json(tmp_path / f"{results['run_name']}.json", results)
     assert compare.read_trained(tmp_path) == {}
@@ -87,18 +87,18 @@ def test_tables_have_means_over_seeds_and_differences(folder):
     # One of four images is better by a tenth; some resamples leave it out.
     _, row = differences_table(trained)
     assert row == (DICE, "+0.0250", "+0.0000 to +0.0750", 2)
-    _, row = changes_table(trained)
+    _, row = effects_table(trained)
     assert row[:4] == ("Dice for BCE", 2, "+0.0000 ± 0.0000", "+0.0350 ± 0.0071")
     assert [*costs_table(trained)][1][1:] == (2, "1,234", "5.60 G", "20.0", "7.0")
 
 
 def test_only_results_of_the_same_seed_are_compared(folder):
     # A third seed of the second variant.
-    results = results_of(PAIRS[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])
+    results = results_of(ASSIGNMENT[1], 2, 0.9, [0.9, 0.9, 0.9, 0.9])
     write_json(folder / f"{results['run_name']}.json", results)
     trained = compare.read_trained(folder)
     assert [*differences_table(trained)][1][1:] == ("+0.0250", "+0.0000 to +0.0750", 2)
-    assert [*changes_table(trained)][1][:2] == ("Dice for BCE", 2)
+    assert [*effects_table(trained)][1][:2] == ("Dice for BCE", 2)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_only_results_of_the_same_seed_are_compared(folder):
     ids=str,
 )
 def test_trainings_that_are_not_alike_are_not_compared(change, folder):
-    results = results_of(PAIRS[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9])
+    results = results_of(ASSIGNMENT[2], 0, 0.9, [0.9, 0.9, 0.9, 0.9])
     (results["config"] if "batch_size" in change else results).update(change)
     write_json(folder / f"{results['run_name']}.json", results)
     with pytest.raises(
@@ -122,7 +122,7 @@ def test_trainings_that_are_not_alike_are_not_compared(change, folder):
 
 
 def test_networks_without_a_seed_in_common_are_not_compared_pairwise(folder):
-    results = results_of(PAIRS[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
+    results = results_of(ASSIGNMENT[2], 7, 0.9, [0.9, 0.9, 0.9, 0.9])
     write_json(folder / f"{results['run_name']}.json", results)
     trained = compare.read_trained(folder)
     title = "strided, transpose, BCE"
@@ -168,12 +168,12 @@ def test_close_up_shows_the_pet_s_probability_around_its_outline(figures):
     masks[:, 20:30, 20:30] = 2
     images = generator.integers(0, 255, (2, 64, 64, 3), "uint8")
     split = Split(images, masks, np.array(["a", "b"]))
-    probabilities = {x: generator.random((2, 64, 64, 3)) for x in PAIRS[:2]}
+    probabilities = {x: generator.random((2, 64, 64, 3)) for x in ASSIGNMENT[:2]}
     compare.draw_close_up("x.png", split, probabilities, side=8)
     pictures = [axis.images[0].get_array() for axis in figures[0].axes]
     assert len(pictures) == 6 and pictures[0].shape == (8, 8, 3)
     windows = np.lib.stride_tricks.sliding_window_view
-    for picture, variant in zip(pictures[2::2], PAIRS, strict=False):
+    for picture, variant in zip(pictures[2::2], ASSIGNMENT, strict=False):
         of_pet = probabilities[variant][0, 15:35, 15:35, 0]
         assert (windows(of_pet, (8, 8)) == picture).all((2, 3)).any()
 
@@ -200,7 +200,7 @@ def trained(monkeypatch):
 def test_each_network_is_trained_with_each_seed_and_evaluated(trained, tmp_path):
     config = CompareUNetsConfig(seeds=(0, 3), epochs=2, out=tmp_path)
     compare.compare(config)
-    names = [name_of(variant, seed) for seed in (0, 3) for variant in PAIRS]
+    names = [name_of(variant, seed) for seed in (0, 3) for variant in ASSIGNMENT]
     assert [unet.run_name for unet in trained] == names
     assert all(unet.resume and unet.epochs == 2 for unet in trained)
     for name in names:
@@ -221,7 +221,7 @@ def test_options_not_comparable_with_earlier_results_are_refused_before_training
 
 
 def test_run_longer_than_requested_is_refused(trained, tmp_path):
-    place = tmp_path / "runs" / name_of(PAIRS[3], 0)
+    place = tmp_path / "runs" / name_of(ASSIGNMENT[3], 0)
     write_json(place / "results.json", {"epochs": 40})
     config = CompareUNetsConfig(runs_dir=tmp_path / "runs", epochs=5, out=tmp_path)
     with pytest.raises(InputError, match=f"at most 5 epochs in {place}. It has 40"):

@@ -80,10 +80,15 @@ def test_rooms_of_train_tf_import_only_downwards(file):
         if parts[0] == "train_tf" and len(parts) > 1:
             imported = room_of(parts)
             below = level_of(imported, ROOMS) > level_of(room, ROOMS)
-            assert below or imported == room or {imported, room} == {
-                "data",
-                "distributed",
-            }, module
+            assert (
+                below
+                or imported == room
+                or {imported, room}
+                == {
+                    "data",
+                    "distributed",
+                }
+            ), module
 
 
 def test_no_module_imports_itself_by_way_of_others():

@@ -230,6 +230,6 @@ def test_check_of_models_goes_on_after_a_broken_one(tmp_path):
     answer = run(tmp_path, "check_serving.py")
     assert answer.returncode == 1 and "Traceback" not in answer.stderr
     lines = answer.stdout.splitlines()
-    assert lines[0] == "saved_models/one/1" and lines[1].startswith("  BROKEN: ")
-    assert sum(line.startswith("  BROKEN: ") for line in lines) == 2
+    assert lines[0] == "saved_models/one/1" and lines[1].startswith("  FAILED: ")
+    assert sum(line.startswith("  FAILED: ") for line in lines) == 2
     assert "saved_models/two/1" in lines

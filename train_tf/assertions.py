@@ -20,7 +20,7 @@ def only_if(condition, *message):
 
 
 def within(name, values, lowest=tf.float32.min, highest=tf.float32.max):
-    """Pass on an input, and refuse it where a value is out of range or NaN.
+    """Return the values, or raise if one is out of range or NaN.
 
     Args:
         name: of the input, for the message.

@@ -1,4 +1,4 @@
-"""A command: options from a dataclass, one function called, errors in a sentence."""
+"""A command: options from a dataclass, one function call, one-line error messages."""
 
 import argparse
 import contextlib
@@ -13,7 +13,7 @@ from train_tf.config import flag
 from train_tf.errors import InputError, Terminated, WorkerLost
 from train_tf.files import read_json
 
-TRY_AGAIN = 75  # the exit status EX_TEMPFAIL of sysexits.h
+EX_TEMPFAIL = 75  # the exit status EX_TEMPFAIL of sysexits.h
 DEBUG = "--debug"
 
 
@@ -22,12 +22,12 @@ def run(config_class, function, tensorflow=True):
 
     Args:
         config_class: a dataclass whose fields are the options.
-        function: takes the config; returns the exit status, or None for 0. It shall
+        function: takes the config; returns the exit status, or None for 0. It must
             import slow modules itself, so that `--help` answers at once.
         tensorflow: whether to import TensorFlow first, without its start-up messages.
 
     Returns:
-        The exit status: 2 for an error that the user can mend, 75 if another worker
+        The exit status: 2 for an error that the user can fix, 75 if another worker
         was lost and all can be started again, 130 or 143 after Ctrl-C or SIGTERM. The
         message goes to stderr; `--debug` adds the traceback.
     """
@@ -106,7 +106,7 @@ def _message_and_status(error):
         return "\nstopped by SIGTERM", 143
     if isinstance(error, OSError):  # a full disk, a folder that cannot be written
         return f"error: {error} ({DEBUG} shows where)", 2
-    return f"error: {error}", TRY_AGAIN if isinstance(error, WorkerLost) else 2
+    return f"error: {error}", EX_TEMPFAIL if isinstance(error, WorkerLost) else 2
 
 
 def _parse(config_class, arguments):

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from train_tf.errors import InputError
 
-LIMITS = {
+OPTION_RANGES = {
     "epochs": (1, 1_000_000),
     "batch_size": (1, 65_536),
     "learning_rate": (1e-9, 10),
@@ -22,8 +22,8 @@ LIMITS = {
     "seed": (0, 2**31 - 1),
 }
 
-# Options that say where and how a training goes on, not what it gives.
-WHERE_AND_HOW = {
+# Options that do not affect the trained model.
+OPTIONS_WITHOUT_EFFECT = {
     "config",
     "data_dir",
     "name",
@@ -34,11 +34,11 @@ WHERE_AND_HOW = {
 }
 
 
-class Between(NamedTuple):
+class LogUniform(NamedTuple):
     """A range that a search draws a number from, on a logarithmic scale."""
 
-    least: float
-    most: float
+    low: float
+    high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,8 @@ class RunConfig:
     """Random seed of everything: initial weights, order, augmentation, dropout."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Compute precision; auto uses bfloat16 where the processor has instructions for
-    it, and float32 elsewhere."""
+    """Compute precision; auto uses bfloat16 where the GPUs, or without GPUs the
+    processor, have instructions for it, and float32 elsewhere."""
 
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
     """Distribution strategy: one device, all GPUs of this machine, or the workers that
@@ -131,7 +131,7 @@ class RunConfig:
         return dataclasses.replace(self, **filled)
 
     def check(self, **limits):
-        """Refuse options out of range.
+        """Raise `InputError` if an option is out of range.
 
         Args:
             limits: name to (least, most) of the numbers that only this model has.
@@ -139,7 +139,7 @@ class RunConfig:
         Raises:
             InputError: gives the option, its range and its value.
         """
-        for name, (least, most) in {**LIMITS, **limits}.items():
+        for name, (least, most) in {**OPTION_RANGES, **limits}.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InputError(
@@ -174,7 +174,7 @@ def names_in(module, table):
     """The keys of a module-level dict, without importing the module.
 
     The command line's choices are read from the dicts of blocks, losses, networks and
-    likelihoods in this way, because `--help` shall not wait for TensorFlow's import.
+    likelihoods in this way, so that `--help` need not wait for TensorFlow's import.
 
     Args:
         module: its full name, for example "unet_tf.blocks".

@@ -34,8 +34,7 @@ def set_up(precision, seed, replicas=1):
 
 
 def resolve_precision(precision):
-    """The precision to compute in: for "auto", bfloat16 where the processor (or GPU)
-    has instructions for it, else float32; any other as it is."""
+    """Replace "auto" by bfloat16 where it has instructions, else by float32."""
     if precision != "auto":
         return precision
     return "bfloat16" if has_bfloat16() else "float32"
@@ -59,8 +58,8 @@ def float32():
         keras.config.set_dtype_policy(policy)
 
 
-def check_fits(size, what, remedy):
-    """Refuse what cannot fit into free memory.
+def require_memory(size, what, remedy):
+    """Raise `InputError` if something cannot fit into free memory.
 
     Args:
         size: the fewest bytes needed.
@@ -78,8 +77,8 @@ def check_fits(size, what, remedy):
         )
 
 
-def check_memory(models, batch_size):
-    """Refuse a training that cannot fit into memory, before it starts.
+def require_training_memory(models, batch_size):
+    """Raise `InputError` if a training cannot fit into memory, before it starts.
 
     Counts one copy of each layer's output per batch: the least that the backward pass
     needs.
@@ -96,7 +95,7 @@ def check_memory(models, batch_size):
     size = sum(tf.as_dtype(x.dtype).size * math.prod(x.shape[1:]) for x in outputs)
     batch = (batch_size, *models[0].inputs[0].shape[1:])
     if not tf.config.list_physical_devices("GPU"):
-        check_fits(
+        require_memory(
             batch_size * size,
             f"A training step with a batch of {batch}",
             "Use smaller images, a smaller batch or a smaller network.",

@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Something that the user can mend: states what was expected and received."""
+    """Something that the user can fix: states what was expected and received."""
 
 
 class Terminated(BaseException):
@@ -10,4 +10,4 @@ class Terminated(BaseException):
 
 
 class WorkerLost(RuntimeError):
-    """Another worker is gone; the run can go on when all are started again."""
+    """Another worker is gone; restart all workers with --resume."""

@@ -16,7 +16,7 @@ from train_tf.files import atomic_write, read_json, write_json
 
 WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
 TOLERANCE = 1e-5
-DESCRIPTION = {  # the keys of model.json for each kind of model, beside "kind"
+MODEL_JSON_KEYS = {  # the keys of model.json for each kind of model, beside "kind"
     "UNet": {"image_size", "class_names", "colours"},
     "CVAE": {"dataset", "image_shape", "latents", "class_names"},
 }
@@ -119,9 +119,11 @@ def read_description(folder):
     """
     about = read_json(folder / "assets.extra" / "model.json")
     kind = about.get("kind")
-    if kind not in DESCRIPTION:
-        raise ValueError(f"model.json has kind {kind}, not {' or '.join(DESCRIPTION)}")
-    if missing := DESCRIPTION[kind] - about.keys():
+    if kind not in MODEL_JSON_KEYS:
+        raise ValueError(
+            f"model.json has kind {kind}, not {' or '.join(MODEL_JSON_KEYS)}"
+        )
+    if missing := MODEL_JSON_KEYS[kind] - about.keys():
         raise ValueError(f"model.json lacks {', '.join(sorted(missing))}")
     return about
 

@@ -19,8 +19,8 @@ PARTIAL = ".partial-"
 def atomic_write(path):
     """Yield a temporary path, and rename what was written there to `path`.
 
-    Whatever stops the writing, a kill included, `path` is afterwards as it was before,
-    or complete and new. A file may replace a file; a folder needs a free path.
+    Atomic: after any interruption `path` is either as before or complete. A file may
+    replace a file; a folder needs a free path.
 
     Args:
         path: the file or folder to write. Its name's ending is also the temporary
@@ -81,8 +81,8 @@ def write_text(path, text):
         partial.write_text(text, encoding="utf-8")
 
 
-def remove(folder):
-    """Delete a folder; a kill leaves it whole, or as a leftover."""
+def remove_atomically(folder):
+    """Delete a folder. It is renamed first, so that half of it never stays."""
     partial = _partial(folder)
     folder.rename(partial)
     shutil.rmtree(partial)

@@ -25,8 +25,8 @@ def learning_rate(config, steps):
 class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then half a cosine (Loshchilov, Hutter 2017, "SGDR").
 
-    Keras's CosineDecay does the same with a branch in it; an optimizer evaluates the
-    rate twice per variable, and building as many branches took two seconds.
+    Keras's CosineDecay does the same by tf.cond; an optimizer evaluates the rate twice
+    per variable, and building as many branches took two seconds.
 
     Args:
         peak: the rate after the warm-up.

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from train_tf.config import Between, RunConfig, SearchOptions, names_in
+from train_tf.config import LogUniform, RunConfig, SearchOptions, names_in
 from train_tf.errors import InputError
 
 DOWN = names_in("unet_tf.blocks", "DOWN_BLOCKS")
@@ -21,7 +21,7 @@ SPACE = {
     "dropout": (0.0, 0.1, 0.2, 0.3),
     "augment": (True, False),
     "batch_size": (4, 8, 16),
-    "learning_rate": Between(1e-3, 5e-2),
+    "learning_rate": LogUniform(1e-3, 5e-2),
 }
 
 

@@ -13,7 +13,7 @@ from train_tf.data.folders import read_mask_folder
 from train_tf.data.images import image_files
 from train_tf.data.splits import split_examples
 from train_tf.data.tfds import open_dataset, read_arrays
-from train_tf.devices import check_fits
+from train_tf.devices import require_memory
 from train_tf.errors import InputError
 from unet_tf.masks import IGNORE
 
@@ -81,7 +81,7 @@ def load_data(config):
     return data
 
 
-def training_batches(data, config, epochs, replicas=pipeline.ALONE):
+def training_batches(data, config, epochs, replicas=pipeline.SINGLE_REPLICA):
     """Augmented batches of the epochs in a `range`: images in [0, 1], masks."""
     changes = augmentation() if config.augment else ()
 
@@ -99,7 +99,7 @@ def training_batches(data, config, epochs, replicas=pipeline.ALONE):
     )
 
 
-def evaluation_batches(split, batch_size, replicas=pipeline.ALONE):
+def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a split in its order: float32 images in [0, 1], masks."""
     return pipeline.evaluation_batches(split[:2], batch_size, _scaled, replicas)
 
@@ -198,7 +198,7 @@ def _load_folders(config):
 
 
 def _check_fits(count, size):
-    check_fits(
+    require_memory(
         2 * 4 * count * size**2,  # read, then stacked or split: two copies of 4 bytes
         f"{count:,} images and masks of {size}x{size} pixels",
         "Use a smaller --image-size, or fewer images.",

@@ -67,14 +67,20 @@ class UNetTask(training.Task):
     """A UNet with its images and masks."""
 
     monitor = "val_mean_iou"
-    shown = {
+    printed_metrics = {
         "loss": "loss",
         "val_loss": "validation loss",
         "val_accuracy": "accuracy",
         "val_mean_iou": "mean IoU",
     }
-    curves = {"loss": "loss", "accuracy": "pixel accuracy", "mean_iou": "mean IoU"}
-    use = "Use it:      python scripts/predict_unet.py --model {} IMAGE_OR_FOLDER"
+    plotted_metrics = {
+        "loss": "loss",
+        "accuracy": "pixel accuracy",
+        "mean_iou": "mean IoU",
+    }
+    next_command = (
+        "Use it:      python scripts/predict_unet.py --model {} IMAGE_OR_FOLDER"
+    )
 
     data_options = (
         "data_dir",

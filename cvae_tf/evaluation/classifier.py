@@ -98,7 +98,7 @@ def train_classifier(
     keras.utils.set_random_seed(seed)
     classes = len(images.class_names)
     classifier = build_classifier(images.image_shape, classes, filters)
-    steps = pipeline.steps_of(images.counts["train"], batch_size) * epochs
+    steps = pipeline.num_batches(images.counts["train"], batch_size) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate / 100,
         steps - steps // 10,

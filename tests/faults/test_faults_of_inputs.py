@@ -14,7 +14,7 @@ from tiny import BareConfig, write_photos_and_masks
 from serve_tf.rest import to_request
 from serve_tf.server import Refused
 from train_tf.errors import InputError
-from train_tf.run.loop import REPORTED
+from train_tf.run.loop import REQUIRED_RESULTS
 
 pytestmark = pytest.mark.slow
 TIMES = 100
@@ -124,7 +124,7 @@ def stopped_run(tmp_path):
         run.write_or_verify("split.json", {"train": 3})
         run.write_or_verify("precision.json", {"precision": "bfloat16"})
         run.write_results(
-            dict.fromkeys(REPORTED, 1) | {"epochs": 2, "saved_model": "."}
+            dict.fromkeys(REQUIRED_RESULTS, 1) | {"epochs": 2, "saved_model": "."}
         )
     return run.folder, model
 
@@ -167,7 +167,7 @@ def test_damaged_run_folder(name, stopped_run, tmp_path, record, capsys):
             with Run(config, "val_loss", "min") as run:
                 run.write_or_verify("split.json", {"train": 3})
                 assert run.epochs_done in (1, 2)
-                assert run.results is None or run.results.keys() >= REPORTED
+                assert run.results is None or run.results.keys() >= REQUIRED_RESULTS
                 run.load_last(model)
                 run.load_best(model)
         except InputError as error:

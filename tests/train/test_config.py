@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from train_tf.config import LIMITS, RunConfig
+from train_tf.config import OPTION_RANGES, RunConfig
 from train_tf.errors import InputError
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", OPTION_RANGES)
 def test_bounds_are_allowed_and_what_is_beyond_is_refused(name):
-    least, most = LIMITS[name]
+    least, most = OPTION_RANGES[name]
     for value in (least, most):
         dataclasses.replace(RunConfig(name="x"), **{name: value}).check()
     for value in (least - 1, most + 1):

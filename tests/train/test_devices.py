@@ -51,20 +51,20 @@ def test_seed_decides_the_first_weights():
 
 def test_training_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
     model = build_unet((64, 64, 3), filters=2, depth=2)
-    devices.check_memory([model], batch_size=2)
+    devices.require_training_memory([model], batch_size=2)
     free = psutil.virtual_memory()._replace(available=2**20)
     monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: free)
     with pytest.raises(InputError, match="smaller images, a smaller batch"):
-        devices.check_memory([model], batch_size=2)
+        devices.require_training_memory([model], batch_size=2)
 
 
 def test_memory_is_counted_in_the_precision_of_each_output(monkeypatch):
     sizes = []
-    monkeypatch.setattr(devices, "check_fits", lambda size, *_: sizes.append(size))
+    monkeypatch.setattr(devices, "require_memory", lambda size, *_: sizes.append(size))
     for precision in ("float32", "bfloat16"):
         devices.set_up(precision, seed=0)
         image = keras.Input((4, 4, 3), dtype="float32")
         x = keras.layers.Conv2D(5, 1)(image)
-        devices.check_memory([keras.Model(image, x)], batch_size=7)
+        devices.require_training_memory([keras.Model(image, x)], batch_size=7)
     image, features = 4 * 4 * 3, 4 * 4 * 5
     assert sizes == [7 * 4 * (image + features), 7 * (4 * image + 2 * features)]

@@ -10,7 +10,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from train_tf.errors import InputError
 from train_tf.export import (
-    DESCRIPTION,
+    MODEL_JSON_KEYS,
     WARM_UP,
     Signature,
     export,
@@ -80,17 +80,17 @@ def test_difference_is_infinite_where_there_is_none_to_tell():
         )
 
 
-@pytest.mark.parametrize("kind", DESCRIPTION)
+@pytest.mark.parametrize("kind", MODEL_JSON_KEYS)
 def test_description_that_lacks_something_is_named(kind, tmp_path):
-    for lacking in DESCRIPTION[kind]:
-        about = {"kind": kind, **dict.fromkeys(DESCRIPTION[kind] - {lacking}, 1)}
+    for lacking in MODEL_JSON_KEYS[kind]:
+        about = {"kind": kind, **dict.fromkeys(MODEL_JSON_KEYS[kind] - {lacking}, 1)}
         place, _ = export(tmp_path / "name", doubling(), about)
         with pytest.raises(InputError, match=f"{place}; model.json lacks {lacking}$"):
             load(place)
 
 
 def test_half_a_saved_model_is_named(tmp_path):
-    about = {"kind": "UNet", **dict.fromkeys(DESCRIPTION["UNet"], 1)}
+    about = {"kind": "UNet", **dict.fromkeys(MODEL_JSON_KEYS["UNet"], 1)}
     place, _ = export(tmp_path / "name", doubling(), about)
     (file,) = (place / "variables").glob("variables.data*")
     file.write_bytes(file.read_bytes()[:-1])

@@ -94,7 +94,7 @@ def test_folder_that_is_removed_is_whole_or_a_leftover(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(files.shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            files.remove(tmp_path / "folder")
+            files.remove_atomically(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
     remove_leftovers(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import pytest
 from keras_tuner.src.distribute import oracle_client
 from tiny import ROOT
 
-from train_tf.config import Between, RunConfig, SearchOptions
+from train_tf.config import LogUniform, RunConfig, SearchOptions
 from train_tf.errors import InputError, WorkerLost
 from train_tf.search import search as module
 from train_tf.search import trials
@@ -22,7 +22,7 @@ SPACE = {
     "shape": ("round", "square"),
     "sides": (3, 4, 5, 6),
     "filled": (True, False),
-    "learning_rate": Between(1e-3, 1e-1),
+    "learning_rate": LogUniform(1e-3, 1e-1),
 }
 
 

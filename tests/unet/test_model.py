@@ -11,7 +11,7 @@ from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
 from unet_tf.losses import LOSSES
 from unet_tf.model import build_unet
 
-PAIRS = list(itertools.product(DOWN_BLOCKS, UP_BLOCKS))
+ASSIGNMENT = list(itertools.product(DOWN_BLOCKS, UP_BLOCKS))
 
 
 def small_unet(
@@ -35,7 +35,7 @@ def loss_and_gradients(model, **call):
     return tf.function(step, **call)() if call else step()
 
 
-@pytest.mark.parametrize(("down", "up"), PAIRS)
+@pytest.mark.parametrize(("down", "up"), ASSIGNMENT)
 def test_every_weight_of_every_variant_learns_and_is_saved(down, up, tmp_path):
     model = small_unet(down=down, up=up, dropout=0.2)
     assert model.output_shape == (None, 16, 16, 3)
@@ -55,8 +55,8 @@ def test_every_weight_of_every_variant_learns_and_is_saved(down, up, tmp_path):
 @pytest.mark.parametrize(
     ("down", "up", "size"),
     [
-        *((*pair, (37, 37)) for pair in PAIRS),
-        *((*PAIRS[0], size) for size in ((16, 16), (101, 101), (128, 96))),
+        *((*pair, (37, 37)) for pair in ASSIGNMENT),
+        *((*ASSIGNMENT[0], size) for size in ((16, 16), (101, 101), (128, 96))),
     ],
 )
 def test_images_of_any_size_come_back_at_their_own_size(down, up, size):
@@ -93,7 +93,7 @@ def test_default_counts_of_parameters():
         pair: build_unet(
             down=DOWN_BLOCKS[pair[0]], up=UP_BLOCKS[pair[1]]
         ).count_params()
-        for pair in PAIRS
+        for pair in ASSIGNMENT
     }
     assert counts["maxpool", "transpose"] == counts["maxpool", "upsample"] == 2_163_875
     assert counts["strided", "transpose"] == counts["strided", "upsample"] == 2_360_675
@@ -124,7 +124,7 @@ def test_batch_norm_trains():
     ("down", "up", "policy", "jit"),
     [
         pytest.param(*pair, policy, jit, marks=[pytest.mark.slow] if jit else [])
-        for pair in PAIRS
+        for pair in ASSIGNMENT
         for policy in ("float32", "mixed_float16", "mixed_bfloat16")
         for jit in (False, True)
         if jit or policy != "float32"  # steps above

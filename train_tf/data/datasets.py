@@ -21,7 +21,7 @@ class Reference(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CVAESpec:
-    """What suits a conditional VAE of a data set.
+    """Default hyperparameters of a conditional VAE of a data set.
 
     Attributes:
         latents, detail_latents, width: sizes of `--network compact`.
@@ -30,7 +30,7 @@ class CVAESpec:
         style: which measures of `cvae_tf.evaluation.style.STYLES` describe its images.
         classifier_filters, classifier_epochs: size and training of the evaluation
             classifier.
-        reference: of the reference notebook; None if it has not seen the data set.
+        reference: of the reference notebook; None if it has no result.
     """
 
     latents: int
@@ -46,15 +46,15 @@ class CVAESpec:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """What TFDS does not say of a data set, or what must be known without reading it.
+    """Metadata that TFDS does not have, or that is needed before TFDS is imported.
 
     Attributes:
         class_names: one per class id.
         download_mib, prepared_mib: size of the whole set.
         host: the server that TFDS downloads it from.
-        mirrored: whether a mirrored image is as likely as the image.
+        mirrored: whether horizontal flips are valid augmentation.
         colours: RGB of each class in pictures of masks, 0 to 255; None without masks.
-        cvae: what suits a conditional VAE; None if there are no labels to condition on.
+        cvae: for conditional VAEs; None if there are no labels to condition on.
     """
 
     class_names: tuple[str, ...]

@@ -11,7 +11,7 @@ from train_tf.data.images import image_files, open_upright, read_image
 from train_tf.errors import InputError
 
 PROBLEMS_SHOWN = 40
-MANY = 64  # classes; more of them have to be confirmed by --classes
+MAX_CLASSES_UNLESS_GIVEN = 64  # classes; more of them have to be confirmed by --classes
 
 
 class MaskFolder(NamedTuple):
@@ -157,12 +157,13 @@ def _problems_of_ids(ids, known, classes, pairs, ignored):
             f"does not fit is {first.mask_file}. Renumber the ids, or give their "
             "number by --classes. A mask saved as JPEG cannot keep ids."
         ]
-    if classes is None and len(ids) > MANY:
+    if classes is None and len(ids) > MAX_CLASSES_UNLESS_GIVEN:
         first = max(pairs, key=lambda pair: len(pair.ids))
         return [
             f"the masks hold {len(ids)} different class ids, most of them in "
-            f"{first.mask_file}: expected {MANY} or fewer unless --classes gives "
-            "their number. Soft edges, as resizing makes them, hold every grey level."
+            f"{first.mask_file}: expected {MAX_CLASSES_UNLESS_GIVEN} or fewer unless "
+            "--classes gives their number. Soft edges, as resizing makes them, hold "
+            "every grey level."
         ]
     if known < 2:
         return ["the masks hold only class 0: expected two classes or more"]

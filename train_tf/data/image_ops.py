@@ -1,4 +1,4 @@
-"""Image files decoded by TensorFlow operations alone, for use in SavedModels.
+"""Decode image files inside SavedModels, by TensorFlow operations only.
 
 The result is that of `train_tf.data.images.read_image` for the same file.
 """

@@ -1,4 +1,4 @@
-"""The tf.data pipeline: shuffled and augmented by seed and epoch alone.
+"""The tf.data pipeline: order and augmentation depend on seed and epoch only.
 
 Examples are decoded, have their final size and type, and stay in memory as arrays.
 Where R replicas train together, replica r gets the rows r, r + R, r + 2 R, ... of each
@@ -23,7 +23,7 @@ class Replicas(NamedTuple):
     here: Sequence[int] = (0,)
 
 
-ALONE = Replicas()
+SINGLE_REPLICA = Replicas()
 
 
 class Draws(keras.random.SeedGenerator):
@@ -55,12 +55,12 @@ class Draws(keras.random.SeedGenerator):
         return drawn[self.replica :: self.replicas]
 
 
-def steps_of(count, batch_size):
+def num_batches(count, batch_size):
     """How many batches `count` examples make."""
     return -(-count // batch_size)
 
 
-def evaluation_batches(arrays, batch_size, prepare, replicas=ALONE):
+def evaluation_batches(arrays, batch_size, prepare, replicas=SINGLE_REPLICA):
     """Batches of all examples in order.
 
     Args:
@@ -70,8 +70,8 @@ def evaluation_batches(arrays, batch_size, prepare, replicas=ALONE):
         replicas: a `Replicas`.
 
     Returns:
-        A `tf.data.Dataset` of `steps_of` batches; for several replicas, first the rows
-        of each replica here of the first batch, then of the second, and so on.
+        A `tf.data.Dataset` of `num_batches` batches; for several replicas, first the
+        rows of each replica here of the first batch, then of the second, and so on.
     """
 
     def batch(share, *examples):
@@ -83,10 +83,12 @@ def evaluation_batches(arrays, batch_size, prepare, replicas=ALONE):
     return _prefetched(batches, replicas)
 
 
-def training_batches(arrays, batch_size, prepare, epochs, seed, replicas=ALONE):
+def training_batches(
+    arrays, batch_size, prepare, epochs, seed, replicas=SINGLE_REPLICA
+):
     """The batches of several epochs, one after another.
 
-    Order and random draws of an epoch depend on the seed and the epoch's number alone,
+    Order and random draws of an epoch depend only on the seed and the epoch's number,
     so that a resumed run continues as if it had not been stopped.
 
     Args:
@@ -161,7 +163,7 @@ class _Share(NamedTuple):
 def _shares(arrays, order, batch_size, batch, replicas):
     """The results of `batch(share, *examples)` for each batch and replica here."""
     count = len(arrays[0])
-    steps = steps_of(count, batch_size)
+    steps = num_batches(count, batch_size)
     # Sizes differ by one at most: a last batch of few rows would make a noisy step.
     starts = tf.constant([count * step // steps for step in range(steps + 1)])
     here = tf.constant(replicas.here)

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context as eager_context
 
-from train_tf.command_line import TRY_AGAIN
+from train_tf.command_line import EX_TEMPFAIL
 from train_tf.distributed.liveness import (
     describe_workers,
     find_silent,
@@ -106,7 +106,7 @@ class Workers:
         """
         if self.is_alone:
             return content
-        WATCHDOG.note()
+        WATCHDOG.report_progress()
         # The first replica is the chief's. One byte goes before the content, because
         # TensorFlow fails to gather an empty tensor.
         content = np.frombuffer(b"." + content, "uint8").astype("int32")
@@ -185,7 +185,7 @@ class Watchdog:
                 reason = f"No progress for {seconds:.0f} seconds."
                 message = _lost_message(lost or [], others, reason)
                 print(f"error: {message}", file=sys.stderr, flush=True)
-                os._exit(TRY_AGAIN)  # no exception reaches a thread inside TensorFlow
+                os._exit(EX_TEMPFAIL)  # no exception reaches a thread inside TensorFlow
 
 
 WATCHDOG = Watchdog()

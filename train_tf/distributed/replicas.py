@@ -6,12 +6,12 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from train_tf.data.pipeline import Replicas, steps_of
+from train_tf.data.pipeline import Replicas, num_batches
 from train_tf.distributed.cluster import Workers
 from train_tf.errors import InputError
 
 
-def check_enough(counts, batch_size, replicas):
+def check_batch_size(counts, batch_size, replicas):
     """Refuse batches in which a replica would have no image.
 
     Args:
@@ -24,7 +24,7 @@ def check_enough(counts, batch_size, replicas):
     """
     for split in ("train", "validation"):
         count = counts[split]
-        smallest = count // steps_of(count, batch_size)
+        smallest = count // num_batches(count, batch_size)
         if count < replicas:
             raise InputError(
                 f"Expected an image for each of {replicas} replicas. Received: "
@@ -89,7 +89,7 @@ def mean_over_replicas(values):
         A scalar.
     """
     mean, rows = tf.reduce_mean(values), tf.cast(tf.shape(values)[0], values.dtype)
-    if replica_context().replicas == 1:
+    if replica_context().count == 1:
         return mean
     context = tf.distribute.get_replica_context()
     total, count = context.all_reduce("SUM", [mean * rows, rows])

@@ -14,7 +14,7 @@ from train_tf.errors import InputError
 from train_tf.files import (
     atomic_write,
     read_json,
-    remove,
+    remove_atomically,
     remove_leftovers,
     write_json,
 )
@@ -78,7 +78,7 @@ class Checkpoints:
             write_json(partial / STATE, {"sha256": checksum, **state})
         for earlier in self.epochs:
             if earlier not in keep:
-                remove(self._folder(earlier))
+                remove_atomically(self._folder(earlier))
         self.epochs = list(keep)
 
     def weights(self, epoch):

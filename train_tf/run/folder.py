@@ -25,7 +25,7 @@ def acquire(folder, options, resume, free_to_change, what="run", resolve=dict):
         The lock. A process that ends, in whatever way, releases it.
 
     Raises:
-        InputError: if the folder exists and shall not be resumed, has other options, or
+        InputError: if the folder exists and `resume` is False, has other options, or
             is locked by another process.
     """
     _check_free(folder, resume, what)
@@ -49,7 +49,7 @@ def acquire(folder, options, resume, free_to_change, what="run", resolve=dict):
 
 
 def check_available(folder, options, resume, free_to_change, what="run", resolve=dict):
-    """Refuse early what `acquire` would refuse, before the data is read.
+    """Raise early what `acquire` would raise, before the data is read.
 
     Args:
         folder, options, resume, free_to_change, what, resolve: as for `acquire`.

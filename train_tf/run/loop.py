@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from train_tf.command_line import from_dict, to_dict
-from train_tf.config import WHERE_AND_HOW
+from train_tf.config import OPTIONS_WITHOUT_EFFECT
 from train_tf.distributed import cluster, replicas
 from train_tf.errors import InputError, Terminated
 from train_tf.files import DISK_FULL, as_csv, read_json, write_json, write_text
@@ -25,14 +25,14 @@ from train_tf.run.checkpoints import Checkpoints
 from train_tf.run.folder import CONFIG, acquire, check_available, write_or_verify
 
 # Options that may differ between a run and its resumption.
-FREE_TO_CHANGE = WHERE_AND_HOW | {"epochs", "patience"}
+OPTIONS_ALLOWED_TO_DIFFER = OPTIONS_WITHOUT_EFFECT | {"epochs", "patience"}
 
 # What results.json has at least.
-REPORTED = {"epochs", "best_epoch", "minutes", "test", "images", "saved_model"}
+REQUIRED_RESULTS = {"epochs", "best_epoch", "minutes", "test", "images", "saved_model"}
 
 
 def check_run_folder(config):
-    """Refuse a run folder that cannot be used, before the data is read.
+    """Raise `InputError` if the run folder cannot be used, before data is read.
 
     Args:
         config: as for `Run`.
@@ -51,7 +51,7 @@ class Run:
 
     Args:
         config: a `train_tf.config.RunConfig`.
-        monitor: the metric in the history that the best epoch has most or least of.
+        monitor: the metric of the best epoch, as in `keras.callbacks.ModelCheckpoint`.
         mode: "max" or "min".
         workers: the `train_tf.distributed.cluster.Workers` that train; None for this
             process alone.
@@ -64,7 +64,7 @@ class Run:
         results: the content of results.json; None without one.
 
     Raises:
-        InputError: if the folder exists and shall not be resumed, was started with
+        InputError: if the folder exists and is not to be resumed, was started with
             other options, is in use, or has no intact checkpoint.
     """
 
@@ -96,7 +96,9 @@ class Run:
             results = read_json(self.folder / "results.json")
         except (FileNotFoundError, InputError):
             return None
-        complete = results.keys() >= REPORTED and results["epochs"] == len(history)
+        complete = results.keys() >= REQUIRED_RESULTS and results["epochs"] == len(
+            history
+        )
         exists = complete and Path(str(results["saved_model"])).is_dir()
         return results if exists else None
 
@@ -264,7 +266,7 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
 
 
 def _folder_and_options(config):
-    return config.run_folder, to_dict(config), config.resume, FREE_TO_CHANGE
+    return config.run_folder, to_dict(config), config.resume, OPTIONS_ALLOWED_TO_DIFFER
 
 
 def _resolver(config):
@@ -314,7 +316,7 @@ class _StopIfNotFinite(keras.callbacks.Callback):
     """Ends the run before an epoch with a non-finite loss is saved."""
 
     def on_train_batch_end(self, batch, logs=None):
-        cluster.WATCHDOG.note()
+        cluster.WATCHDOG.report_progress()
         if not math.isfinite(logs["loss"]):
             raise InputError(
                 f"The loss became {logs['loss']} at step {batch + 1} of epoch "

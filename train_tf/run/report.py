@@ -17,7 +17,14 @@ from train_tf.devices import instructions
 from train_tf.files import atomic_write
 
 # Instruction sets that the speed of a network depends on.
-FOR_NETWORKS = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"}
+RELEVANT_INSTRUCTIONS = {
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+}
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -89,7 +96,7 @@ def provenance(config, *packages):
         },
         "commit": _commit(),
         "processor": _processor(),
-        "instructions": sorted(instructions() & FOR_NETWORKS),
+        "instructions": sorted(instructions() & RELEVANT_INSTRUCTIONS),
         "minutes": round((time.time() - psutil.Process().create_time()) / 60, 2),
     }
 

@@ -10,8 +10,8 @@ import keras
 
 from train_tf import devices
 from train_tf.command_line import to_dict
-from train_tf.config import WHERE_AND_HOW, flag
-from train_tf.data.pipeline import steps_of
+from train_tf.config import OPTIONS_WITHOUT_EFFECT, flag
+from train_tf.data.pipeline import num_batches
 from train_tf.distributed import cluster, replicas
 from train_tf.errors import InputError
 from train_tf.files import atomic_write, read_json
@@ -32,16 +32,16 @@ class Task(abc.ABC):
         reuse_data_from: another task, whose data is used if it is the same.
 
     Attributes:
-        config: with all defaults filled in.
+        config: the resolved config.
         data_options: names of the options that the data depends on.
         data: what `load` returns.
         counts: number of examples of the splits "train", "validation" and "test".
         split: what must be the same when the run is resumed; a dict for JSON.
         monitor, mode: as for `train_tf.run.loop.Run`.
-        shown: name in the history to title, of the metrics printed after each epoch.
-        curves: name in the history to title, of the metrics drawn over the epochs.
+        printed_metrics: titles by name in the history, printed after each epoch.
+        plotted_metrics: titles by name in the history, plotted over the epochs.
         inputs: `tf.TensorSpec`s of the model's inputs.
-        use: what to do next, for the screen, with {} for the SavedModel.
+        next_command: what to do next, printed, with {} for the SavedModel.
     """
 
     mode = "max"
@@ -65,7 +65,7 @@ class Task(abc.ABC):
         """Options for searches and TensorBoard's HPARAMS, name to value.
 
         Args:
-            config: with all defaults filled in.
+            config: the resolved config.
         """
 
     @abc.abstractmethod
@@ -103,7 +103,7 @@ class Task(abc.ABC):
     @property
     def steps(self):
         """Batches per epoch."""
-        return steps_of(self.counts["train"], self.config.batch_size)
+        return num_batches(self.counts["train"], self.config.batch_size)
 
     def submodels(self, model):
         """The functional models that inference uses; the first takes images."""
@@ -188,7 +188,7 @@ def print_summary(task, run):
         f"Keras model: {run.folder / MODEL}\n"
         f"SavedModel:  {results['saved_model']}\n"
         f"Watch it:    tensorboard --logdir {task.config.runs_dir}\n"
-        f"{task.use.format(results['saved_model'])}"
+        f"{task.next_command.format(results['saved_model'])}"
     )
 
 
@@ -224,21 +224,22 @@ def _prepare(task, workers):
     """Check all that can be checked before training; returns the task and its model."""
     _check_same_on_all_workers(task, workers)
     count, batch_size = workers.strategy.num_replicas_in_sync, task.config.batch_size
-    replicas.check_enough(task.counts, batch_size, count)
+    replicas.check_batch_size(task.counts, batch_size, count)
     with workers.strategy.scope():
         model = task.build()
-    devices.check_memory(task.submodels(model), -(-batch_size // count))
+    devices.require_training_memory(task.submodels(model), -(-batch_size // count))
     return task, model
 
 
 def _check_same_on_all_workers(task, workers):
-    """Refuse to train as a worker with other options or data than the chief."""
+    """Raise `InputError` if this worker has other options or data than the chief."""
     config = task.config
     options = {
         flag(name): value
         for name, value in to_dict(config).items()
         # Each worker may have its own folders.
-        if name not in WHERE_AND_HOW and not isinstance(getattr(config, name), Path)
+        if name not in OPTIONS_WITHOUT_EFFECT
+        and not isinstance(getattr(config, name), Path)
     }
     text = json.dumps({"options": options, "data": task.split})
     local, of_chief = json.loads(text), json.loads(workers.from_chief(text.encode()))
@@ -284,7 +285,7 @@ def _fit(task, model, run, local_copy):
         task.training_batches,
         task.steps,
         task.validation_batches,
-        steps_of(task.counts["validation"], task.config.batch_size),
+        num_batches(task.counts["validation"], task.config.batch_size),
         _callbacks(task, run, local_copy) if run.workers.is_chief else [],
     )
 
@@ -292,7 +293,7 @@ def _fit(task, model, run, local_copy):
 def _callbacks(task, run, local_copy):
     config = task.config
     return [
-        Progress(run.epochs_done, config.epochs, task.steps, task.shown),
+        Progress(run.epochs_done, config.epochs, task.steps, task.printed_metrics),
         TensorBoard(
             run.folder / "tensorboard",
             config.run_name,
@@ -306,7 +307,9 @@ def _callbacks(task, run, local_copy):
 
 def _report(task, model, run):
     seconds = statistics.median(of_training for of_training, _ in run.seconds)
-    draw_curves(run.folder / "curves.png", run.history, task.curves, run.best_epoch)
+    draw_curves(
+        run.folder / "curves.png", run.history, task.plotted_metrics, run.best_epoch
+    )
     best = run.history[run.best_epoch - 1]
     return {
         "precision": _current_precision(),

@@ -31,7 +31,7 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute import oracle_client
 
 from train_tf.command_line import silent, to_dict
-from train_tf.config import WHERE_AND_HOW, Between
+from train_tf.config import OPTIONS_WITHOUT_EFFECT, LogUniform
 from train_tf.distributed.cluster import START_SECONDS, check_alone
 from train_tf.errors import InputError, WorkerLost
 from train_tf.files import read_json
@@ -40,9 +40,9 @@ from train_tf.run.task import best_value
 from train_tf.search.chief import heartbeat, role, serve
 from train_tf.search.trials import TrialReport
 
-FREE_TO_CHANGE = WHERE_AND_HOW | {"trials"}
+OPTIONS_ALLOWED_TO_DIFFER = OPTIONS_WITHOUT_EFFECT | {"trials"}
 NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-PROPOSED_BY = "proposed_by"  # in the search's config.json
+METHOD_USED = "proposed_by"  # in the search's config.json
 ORACLES = {
     "hyperband": oracles.HyperbandOracle,
     "bayesian": oracles.BayesianOptimizationOracle,
@@ -60,7 +60,7 @@ def search(config, config_class, task_class, space):
             for the full number of epochs.
         config_class: the config of a training.
         task_class: the `train_tf.run.task.Task` of a training.
-        space: option to its values, or to a `train_tf.config.Between`.
+        space: option to its values, or to a `train_tf.config.LogUniform`.
 
     Returns:
         The path of best.json; None in a worker.
@@ -164,7 +164,7 @@ def _acquire(config, space, method):
     options = {
         **to_dict(config),
         "space": {name: list(values) for name, values in space.items()},
-        PROPOSED_BY: method,
+        METHOD_USED: method,
     }
 
     def resolve(options):
@@ -172,7 +172,9 @@ def _acquire(config, space, method):
         return {**config.defaults, **requested}
 
     folder, resume = config.run_folder, config.resume
-    return acquire(folder, options, resume, FREE_TO_CHANGE, "search", resolve)
+    return acquire(
+        folder, options, resume, OPTIONS_ALLOWED_TO_DIFFER, "search", resolve
+    )
 
 
 def _start(options, space):
@@ -182,13 +184,13 @@ def _start(options, space):
 
 
 def _is_in(value, values):
-    if isinstance(values, Between):
-        return value is not None and values.least <= value <= values.most
+    if isinstance(values, LogUniform):
+        return value is not None and values.low <= value <= values.high
     return value in values
 
 
 def _combinations(space):
-    if any(isinstance(values, Between) for values in space.values()):
+    if any(isinstance(values, LogUniform) for values in space.values()):
         return math.inf
     return math.prod(map(len, space.values()))
 
@@ -200,7 +202,7 @@ def _method(config, space):
     before any of them is trained in full.
     """
     file = config.run_folder / CONFIG
-    earlier = read_json(file).get(PROPOSED_BY) if file.exists() else None
+    earlier = read_json(file).get(METHOD_USED) if file.exists() else None
     few = config.method == "hyperband" and _combinations(space) <= config.trials
     return earlier or ("random" if few else config.method)
 
@@ -211,7 +213,7 @@ def _oracle(config, task_class, space, start, method):
     for name, values in space.items():
         if set(values) == {True, False}:
             hyperparameters.Boolean(name)
-        elif isinstance(values, Between):
+        elif isinstance(values, LogUniform):
             hyperparameters.Float(name, *values, sampling="log")
         else:
             hyperparameters.Choice(name, list(values))

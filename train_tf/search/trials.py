@@ -1,13 +1,13 @@
 """The report of a search: a line per trial, trials.csv and best.json."""
 
-from train_tf.config import WHERE_AND_HOW
+from train_tf.config import OPTIONS_WITHOUT_EFFECT
 from train_tf.errors import InputError
 from train_tf.files import as_csv, write_json, write_text
 
 ROWS_SHOWN = 10  # on the screen
 
 # best.json leaves these out. The data set stays: the options were found on it.
-OF_ONE_RUN = WHERE_AND_HOW - {"data_dir"} | {"epochs", "name"}
+NOT_IN_BEST = OPTIONS_WITHOUT_EFFECT - {"data_dir"} | {"epochs", "name"}
 
 
 class TrialReport:
@@ -23,7 +23,7 @@ class TrialReport:
 
     def __init__(self, folder, options, monitor, mode, start=None):
         self.folder, self.metric = folder, monitor.removeprefix("val_")
-        self.options = {x: options[x] for x in options if x not in OF_ONE_RUN}
+        self.options = {x: options[x] for x in options if x not in NOT_IN_BEST}
         self.sign, self.start = (1 if mode == "max" else -1), start
         self.rows, self.errors, self.count = [], [], 0
         table = folder / "trials.csv"
@@ -91,7 +91,7 @@ class TrialReport:
 
     def _write(self):
         write_text(self.folder / "trials.csv", as_csv(self.rows))
-        found = {x: self.rows[0][x] for x in self.searched if x not in OF_ONE_RUN}
+        found = {x: self.rows[0][x] for x in self.searched if x not in NOT_IN_BEST}
         write_json(self.folder / "best.json", {**self.options, **found})
 
 
