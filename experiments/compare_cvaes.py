@@ -24,6 +24,7 @@ from train_tf.files import read_json, write_json
 from train_tf.run.report import save_figure, set_log_scale
 
 NETWORKS = names_in("cvae_tf.networks", "NETWORKS")
+EPOCHS = ("no_decoder_label_epochs", "plain_epochs", "reference_form_epochs")
 DISCRETIZED_EPOCHS = {"cifar10": 15}  # instead of the data set's default
 
 
@@ -40,11 +41,14 @@ class CompareCVAEsConfig(CompareOptions):
     no_decoder_label_epochs: int = 2
     """Epochs of the compact network whose decoder does not receive the label."""
 
+    plain_epochs: int = 3
+    """Epochs of the plain network."""
+
     reference_form_epochs: int = 1
     """Epochs of the ResNet18 in the form of the reference notebook, which is slow."""
 
     def __post_init__(self):
-        for option in ("no_decoder_label_epochs", "reference_form_epochs"):
+        for option in EPOCHS:
             value = getattr(self, option)
             if value < 1:
                 raise InputError(
@@ -64,7 +68,7 @@ def forms(config, dataset):
             "likelihood": "discretized_logistic",
             "epochs": DISCRETIZED_EPOCHS.get(dataset),
         },
-        "plain": {"network": "plain"},
+        "plain": {"network": "plain", "epochs": config.plain_epochs},
         "ResNet18, reference form (label for the encoder only)": {
             "network": "resnet18",
             "decoder_label": False,

@@ -104,7 +104,7 @@ def test_results_of_other_images_are_not_replaced(trained_cvae, small_sets, tmp_
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("option", ["no_decoder_label_epochs", "reference_form_epochs"])
+@pytest.mark.parametrize("option", compare.EPOCHS)
 def test_no_epochs_are_refused_before_anything_is_trained(option):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} of at least 1"):
         CompareCVAEsConfig(**{option: 0})
