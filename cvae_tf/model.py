@@ -253,7 +253,7 @@ class CVAE(keras.Model):
 
     def train_step(self, data):
         images, labels = images_and_labels(data)
-        count = replicas.replica_context().count  # their gradients are summed
+        _, count = replicas.replica_context()  # their gradients are summed
         with tf.GradientTape(persistent=True) as tape:
             losses, terms = self.training_losses(images, labels)
             scaled = [self.optimizer.scale_loss(loss / count) for loss, _ in losses]

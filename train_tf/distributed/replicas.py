@@ -89,7 +89,7 @@ def mean_over_replicas(values):
         A scalar.
     """
     mean, rows = tf.reduce_mean(values), tf.cast(tf.shape(values)[0], values.dtype)
-    if replica_context().count == 1:
+    if replica_context().replicas == 1:
         return mean
     context = tf.distribute.get_replica_context()
     total, count = context.all_reduce("SUM", [mean * rows, rows])
