@@ -166,8 +166,8 @@ class Watchdog:
     def __init__(self):
         self.last = time.monotonic()
 
-    def note(self):
-        """Note that this worker made progress."""
+    def report_progress(self):
+        """Record that this worker made progress."""
         self.last = time.monotonic()
 
     def watch(self, stop, others):
@@ -177,7 +177,7 @@ class Watchdog:
             stop: a `threading.Event`.
             others: number to address of the other workers.
         """
-        self.note()
+        self.report_progress()
         while not stop.wait(1):
             seconds = time.monotonic() - self.last
             lost = seconds > SILENT_SECONDS and find_silent(others)
