@@ -1,34 +1,49 @@
 """Keras finds a package's classes once the package is imported."""
 
-import importlib
+import importlib.util
+import pkgutil
 import sys
 
 import wrapt
+
+PACKAGES = ("unet_tf", "cvae_tf", "train_tf")
 
 
 def register_on_keras_import(package, modules):
     """Import a package's modules of registered classes as soon as Keras is imported.
 
-    `import package` itself stays free of Keras's seconds, and yet
+    `import package` itself does not import Keras, which takes seconds, and yet
     `keras.models.load_model` finds the package's classes afterwards.
 
     Args:
         package: its name.
         modules: names of its modules that register classes, without the package's.
     """
-    names = [f"{package}.{module}" for module in modules]
 
-    def register(loaded):
-        # The import of Keras may come from one of these modules itself, which then is
-        # not complete yet; the hook runs again when that one is.
-        others = (sys.modules.get(name) for name in names if name != loaded.__name__)
-        if "keras" in sys.modules and not any(map(_is_being_imported, others)):
-            for name in names:
-                importlib.import_module(name)
+    def register(imported):
+        # One of our modules may be what imports Keras. It is not complete then, and
+        # others may need it: wait for the hook that runs when it is.
+        if "keras" in sys.modules and not _is_any_incomplete(except_for=imported):
+            for module in modules:
+                importlib.import_module(f"{package}.{module}")
 
-    for name in ("keras", *names):
+    for name in ("keras", *_module_names(package), *_module_names("train_tf")):
         wrapt.when_imported(name)(register)
 
 
-def _is_being_imported(module):
-    return getattr(getattr(module, "__spec__", None), "_initializing", False)
+def _module_names(package, path=None):
+    path = path or importlib.util.find_spec(package).submodule_search_locations
+    for module in pkgutil.iter_modules(path, f"{package}."):
+        yield module.name
+        if module.ispkg:
+            folder = f"{module.module_finder.path}/{module.name.rpartition('.')[2]}"
+            yield from _module_names(module.name, [folder])
+
+
+def _is_any_incomplete(except_for):
+    return any(
+        name.startswith(tuple(f"{package}." for package in PACKAGES))
+        and module is not except_for
+        and getattr(module.__spec__, "_initializing", False)
+        for name, module in sys.modules.copy().items()
+    )
