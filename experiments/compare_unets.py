@@ -26,7 +26,7 @@ from unet_tf.config import UNetConfig
 from unet_tf.data import Split, load_data
 from unet_tf.evaluation import evaluate, probabilities_of
 from unet_tf.report import draw_predictions
-from unet_tf.training import SHOWN, train
+from unet_tf.training import EXAMPLES, train
 
 # Options that compared trainings may differ in; results hold the precision used.
 MAY_DIFFER = OPTIONS_WITHOUT_EFFECT | {"down", "up", "loss", "seed", "precision"}
@@ -134,7 +134,7 @@ def draw_figures(folder, saved_models_dir):
         )
     draw_curves(folder / "unet_curves.png", trained)
     pets = load_data(UNetConfig(data_dir=BUNDLED))
-    examples = Split(*(array[:SHOWN] for array in pets.test))
+    examples = Split(*(array[:EXAMPLES] for array in pets.test))
     probabilities = {
         variant: probabilities_of(
             saved_model_of(trained[variant][0], saved_models_dir), examples.images

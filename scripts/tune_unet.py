@@ -3,14 +3,14 @@
 import sys
 
 from train_tf import command_line
-from unet_tf.config import SPACE, TuneUNetConfig, UNetConfig
+from unet_tf.config import SEARCH_SPACE, TuneUNetConfig, UNetConfig
 
 
 def main(config):
     from train_tf.search.search import search
     from unet_tf.training import UNetTask
 
-    best = search(config, UNetConfig, UNetTask, SPACE)
+    best = search(config, UNetConfig, UNetTask, SEARCH_SPACE)
     if best:
         print(f"Use it:      python scripts/train_unet.py --config {best} --name tuned")
 

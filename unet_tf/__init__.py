@@ -1,6 +1,6 @@
 """UNets for semantic segmentation: blocks, losses, metrics, training, prediction.
 
-Names are loaded when first used, so `import unet_tf` does not import Keras.
+Names are loaded on first use, so `import unet_tf` does not import Keras.
 """
 
 import importlib

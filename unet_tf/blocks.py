@@ -13,19 +13,13 @@ from unet_tf.layers import UpsampleConvolution
 
 
 def convolution_pair(x, filters, name):
-    """Two 3x3 convolutions, each followed by batch normalization and ReLU.
+    """Two 3x3 convolutions, each with batch normalization and ReLU.
 
-    Args:
-        x: features, (batch, height, width, channels).
-        filters: channels of the result.
-        name: prefix of the layers' names.
-
-    Returns:
-        Features, (batch, height, width, filters).
+    (batch, height, width, channels) to (batch, height, width, filters).
     """
-    for part in ("a", "b"):
-        x = _convolution(x, filters, f"{name}_{part}")
-        x = _normalized_relu(x, f"{name}_{part}")
+    for letter in ("a", "b"):
+        x = _convolution(x, filters, f"{name}_{letter}")
+        x = _normalized_relu(x, f"{name}_{letter}")
     return x
 
 
@@ -66,14 +60,14 @@ def _convolution(x, filters, name, strides=1):
         3,
         strides=strides,
         padding="same",
-        use_bias=False,  # the batch normalization that follows adds one
+        use_bias=False,  # the batch normalization has one
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
 
 
 def _normalized_relu(x, name):
-    # Momentum 0.9: the moving averages have to settle within a few hundred steps.
+    # Momentum 0.9: the moving averages must settle within a few hundred steps.
     x = FusedBatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 

@@ -1,4 +1,4 @@
-"""The options of a UNet training and of a search, with defaults, help and choices."""
+"""Options of UNet training and search, with defaults, help and choices."""
 
 import dataclasses
 from pathlib import Path
@@ -11,8 +11,7 @@ DOWN = names_in("unet_tf.blocks", "DOWN_BLOCKS")
 UP = names_in("unet_tf.blocks", "UP_BLOCKS")
 LOSSES = names_in("unet_tf.losses", "LOSSES")
 
-# The search space.
-SPACE = {
+SEARCH_SPACE = {
     "down": DOWN,
     "up": UP,
     "loss": LOSSES,
@@ -37,8 +36,8 @@ class UNetOptions:
     followed by a convolution."""
 
     loss: Literal[*LOSSES] = "dice"
-    """Loss: per-class binary cross-entropy, Dice, softmax cross-entropy, or the sum of
-    the first two."""
+    """Loss: per-class binary cross-entropy, Dice, softmax cross-entropy, or `bce` +
+    `dice`."""
 
     filters: int = 16
     """Channels of the first level; each deeper level has twice as many."""
@@ -66,8 +65,8 @@ class UNetOptions:
 
     split: Literal["official", "article"] = "official"
     """Split of the pets: the official test split, and 15% of the rest for validation;
-    or as in the article, a random 80% for training and 20% for both validation and
-    test."""
+    or as in the article (Bhatia's U-Net for pets), a random 80% for training and 20%
+    for both validation and test."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +80,7 @@ class UNetConfig(RunConfig, UNetOptions):
 
     @property
     def default_name(self):
-        """unet_<down>_<up>_<loss>, with the name of the folder of your own images."""
+        """unet_[<name of the folder of your own images>_]<down>_<up>_<loss>."""
         folder = f"{Path(self.images).resolve().name}_" if self.images else ""
         return f"unet_{folder}{self.down}_{self.up}_{self.loss}"
 
@@ -122,12 +121,11 @@ class TuneUNetConfig(UNetConfig, SearchOptions):
     epochs: int = 18
     """Maximum number of epochs of a trial."""
 
-    tune: tuple[Literal[*SPACE], ...] = tuple(SPACE)
+    tune: tuple[Literal[*SEARCH_SPACE], ...] = tuple(SEARCH_SPACE)
     """Options to search over; the others keep their given values."""
 
     @property
     def default_name(self):
-        """The same for every search."""
         return "tune_unet"
 
     def __post_init__(self):

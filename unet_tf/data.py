@@ -20,8 +20,8 @@ from unet_tf.masks import IGNORE
 PETS = "oxford_iiit_pet"
 ARTICLE_SEED = 123
 
-# Black, then the palette of Okabe and Ito, which is safe for the colour-blind; the
-# first four also differ in grey.
+# Black, then Okabe and Ito's palette for the colour-blind; the first four also differ
+# in grey.
 COLOURS = (
     (0, 0, 0),
     (230, 159, 0),
@@ -35,7 +35,7 @@ COLOURS = (
 
 
 class Split(NamedTuple):
-    """Images and their masks, all of one size."""
+    """Images and their masks."""
 
     images: np.ndarray  # (count, size, size, 3), uint8
     masks: np.ndarray  # class ids, (count, size, size, 1), uint8; 255 is ignored
@@ -43,8 +43,6 @@ class Split(NamedTuple):
 
 
 class SegmentationData(NamedTuple):
-    """The training, validation and test splits, and the classes of their masks."""
-
     train: Split
     validation: Split
     test: Split
@@ -64,10 +62,7 @@ class SegmentationData(NamedTuple):
 
 
 def load_data(config):
-    """Load, resize and split images and masks, and print what was found.
-
-    Args:
-        config: a `UNetConfig`.
+    """Load, resize and split the images and masks of a `UNetConfig`.
 
     Returns:
         `SegmentationData`.
@@ -82,30 +77,25 @@ def load_data(config):
 
 
 def training_batches(data, config, epochs, replicas=pipeline.SINGLE_REPLICA):
-    """Augmented batches of the epochs in a `range`: images in [0, 1], masks."""
+    """Augmented batches of a `range` of epochs: float32 images in [0, 1], masks."""
     changes = augmentation() if config.augment else ()
 
     def prepare(images, masks, draws):
-        images, masks = _scaled(images, masks)
+        images, masks = _to_float(images, masks)
         return pipeline.augment(changes, images, masks, draws)
 
     return pipeline.training_batches(
-        data.train[:2],
-        config.batch_size,
-        prepare,
-        epochs,
-        config.seed,
-        replicas,
+        data.train[:2], config.batch_size, prepare, epochs, config.seed, replicas
     )
 
 
 def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a split in its order: float32 images in [0, 1], masks."""
-    return pipeline.evaluation_batches(split[:2], batch_size, _scaled, replicas)
+    return pipeline.evaluation_batches(split[:2], batch_size, _to_float, replicas)
 
 
 def augmentation():
-    """Keras's layers for the random augmentation of training images and masks."""
+    """Keras layers that augment training images and masks at random."""
     return (
         layers.RandomFlip("horizontal"),
         layers.RandomZoom((-0.25, 0.25), fill_mode="reflect"),
@@ -136,7 +126,7 @@ def resize_mask(mask, size):
     return tf.image.resize(mask, (size, size), method="nearest")
 
 
-def _scaled(images, masks):
+def _to_float(images, masks):
     return tf.cast(images, tf.float32) / 255, masks
 
 
@@ -187,8 +177,8 @@ def _load_folders(config):
         if (split.masks == IGNORE).all():
             raise InputError(
                 f"Expected masks with pixels that count in the {name} split. All "
-                f"{len(split.masks)} masks of it in {config.masks} are wholly ignored "
-                f"({IGNORE})."
+                f"{len(split.masks)} masks of it in {config.masks} are {IGNORE} "
+                "(ignored) everywhere."
             )
     return SegmentationData(
         **splits,

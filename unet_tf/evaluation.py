@@ -7,8 +7,8 @@ from unet_tf.masks import IGNORE
 from unet_tf.metrics import segmentation_metrics
 
 BATCH = 32
-BINS = 15  # of confidence, for the calibration error
-METRICS = {  # that `evaluate` computes for the pets: key to title
+BINS = 15  # bins of confidence in the calibration error
+METRICS = {  # key to title of each metric that `evaluate` computes
     "accuracy": "accuracy",
     "mean_iou": "mean IoU",
     "iou_pet": "IoU pet",
@@ -25,11 +25,11 @@ def evaluate(saved_model, data):
     """Evaluate a SavedModel on the test images of the pets.
 
     Args:
-        saved_model: its folder.
+        saved_model: folder of the SavedModel.
         data: `unet_tf.data.SegmentationData` of the pets.
 
     Returns:
-        "metrics", name to number, of `METRICS`; and "mean_iou_per_image", a list.
+        "metrics", a dict with the keys of `METRICS`, and "mean_iou_per_image", a list.
     """
     names, truth = data.class_names, data.test.masks[..., 0]
     probabilities = probabilities_of(saved_model, data.test.images)
@@ -54,10 +54,10 @@ def evaluate(saved_model, data):
 
 
 def probabilities_of(saved_model, images):
-    """Class probabilities by a SavedModel, (count, height, width, classes).
+    """Class probabilities predicted by a SavedModel, (count, height, width, classes).
 
     Args:
-        saved_model: its folder.
+        saved_model: folder of the SavedModel.
         images: (count, height, width, 3), uint8.
     """
     model, _ = export.load(saved_model, "UNet")
@@ -70,15 +70,12 @@ def probabilities_of(saved_model, images):
 
 
 def metrics_of(truth, predicted, class_names):
-    """Accuracy, mean IoU and IoU of each class, of masks in arrays.
+    """`segmentation_metrics` of NumPy masks, as Python numbers.
 
     Args:
         truth: class ids, any shape, 255 where ignored.
         predicted: class ids, the same shape.
         class_names: one per class.
-
-    Returns:
-        Name to number, as `segmentation_metrics`.
     """
     confusion = confusion_of(truth, predicted, len(class_names))
     metrics = segmentation_metrics(confusion, class_names)
@@ -87,22 +84,22 @@ def metrics_of(truth, predicted, class_names):
 
 def confusion_of(truth, predicted, classes):
     """Pixel counts, (true class, predicted class), of masks as in `metrics_of`."""
-    counted = truth != IGNORE
-    cells = truth[counted].astype(int) * classes + predicted[counted]
+    valid = truth != IGNORE
+    cells = truth[valid].astype(int) * classes + predicted[valid]
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def baselines(training_masks, test_masks, class_names):
-    """Metrics on the test masks of two predictions that need no network.
+    """Metrics of two predictions that need no network.
 
     Args:
         training_masks, test_masks: class ids, (count, height, width).
         class_names: one per class.
 
     Returns:
-        "baseline_majority_class", of the commonest class of the training masks
-        everywhere, and "baseline_positional_prior", of the commonest class at each
-        pixel: name to metrics.
+        Metrics by name: "baseline_majority_class" predicts the commonest class of the
+        training masks everywhere, "baseline_positional_prior" the commonest class at
+        each pixel.
     """
     classes = range(len(class_names))
     counts = np.stack([(training_masks == number).sum(0) for number in classes])
@@ -117,7 +114,7 @@ def baselines(training_masks, test_masks, class_names):
 
 
 def mean_dice(confusion):
-    """The Dice coefficient, 2 |A and B| / (|A| + |B|), averaged over classes.
+    """Dice coefficient, 2 |A and B| / (|A| + |B|), averaged over the classes.
 
     Args:
         confusion: pixel counts, (true class, predicted class).
@@ -127,28 +124,28 @@ def mean_dice(confusion):
 
 
 def calibration_error(probabilities, truth):
-    """The expected calibration error of pixels, [0, 1].
+    """Expected calibration error of the pixels, in [0, 1].
 
-    The mean gap between confidence, the largest probability, and accuracy, in bins of
+    The mean gap between confidence (the largest probability) and accuracy, in bins of
     equal width (Guo et al. 2017, "On calibration of modern neural networks").
 
     Args:
         probabilities: (count, height, width, classes).
         truth: class ids, (count, height, width), 255 where ignored.
     """
-    counted = truth != IGNORE
-    confidence = probabilities.max(-1)[counted].astype("float64")
-    correct = (probabilities.argmax(-1) == truth)[counted]
+    valid = truth != IGNORE
+    confidence = probabilities.max(-1)[valid].astype("float64")
+    correct = (probabilities.argmax(-1) == truth)[valid]
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = np.bincount(bins, confidence - correct, BINS)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
 def checkerboard(probabilities):
-    """Strength of a checkerboard pattern, [0, 0.5].
+    """Strength of a checkerboard pattern, in [0, 0.5].
 
     Half the absolute difference between the means of the two diagonals of 2x2 pixels,
-    averaged over all such pixels and classes.
+    averaged over all 2x2 pixels and all classes.
 
     Args:
         probabilities: (count, height, width, classes).

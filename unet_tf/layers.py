@@ -1,4 +1,4 @@
-"""The layers of a UNet that Keras does not have."""
+"""Layers of the UNet that Keras lacks."""
 
 import keras
 from keras import layers, ops
@@ -12,7 +12,7 @@ class UpsampleConvolution(layers.Layer):
 
     Args:
         filters: channels of the result.
-        kernel_initializer: of the kernel, (3, 3, channels, filters).
+        kernel_initializer: initializer of the kernel, (3, 3, channels, filters).
     """
 
     def __init__(self, filters, kernel_initializer="he_normal", **settings):
@@ -38,16 +38,19 @@ class UpsampleConvolution(layers.Layer):
         return self.convolution(self.upsampling(x))
 
     def _as_transposed_convolution(self, x):
-        """The same by one transposed convolution with stride 2: 16 MACs instead of 36.
+        """Compute the same with 16 instead of 36 multiply-accumulates.
 
-        Each pixel of the result sees only 2x2 different pixels of `x`. So the 4x4
-        kernel is the sum of the 3x3 one shifted by a pixel down, across, and both.
+        Nearest-neighbour upsampling followed by a 3x3 convolution equals a transposed
+        convolution with stride 2 and a 4x4 kernel: the sum of four shifted copies of
+        the 3x3 one.
         """
         kernel = ops.transpose(self.convolution.kernel, (0, 1, 3, 2))
-        # Mirrored: a transposed convolution scatters what a convolution gathers.
+        # Flipped: a transposed convolution scatters what a convolution gathers.
         kernel = ops.flip(kernel, axis=(0, 1))
-        none = ((0, 0), (0, 0), (0, 0))
-        rows = ops.pad(kernel, ((0, 1), *none)) + ops.pad(kernel, ((1, 0), *none))
+        no_padding = ((0, 0), (0, 0), (0, 0))
+        rows = ops.pad(kernel, ((0, 1), *no_padding)) + ops.pad(
+            kernel, ((1, 0), *no_padding)
+        )
         summed = sum(
             ops.pad(rows, ((0, 0), shift, (0, 0), (0, 0))) for shift in ((0, 1), (1, 0))
         )
@@ -73,7 +76,7 @@ class PadToMultiple(layers.Layer):
     (batch, height, width, channels) to (batch, padded height, padded width, channels).
 
     Args:
-        multiple: of which the padded sides are multiples, in pixels.
+        multiple: the number, in pixels.
     """
 
     def __init__(self, multiple, **settings):
@@ -83,15 +86,9 @@ class PadToMultiple(layers.Layer):
     def call(self, image):
         _, height, width, _ = ops.shape(image)
         rows, columns = -height % self.multiple, -width % self.multiple
-        return ops.pad(
-            image,
-            (
-                (0, 0),
-                (rows // 2, rows - rows // 2),
-                (columns // 2, columns - columns // 2),
-                (0, 0),
-            ),
-        )
+        top, left = rows // 2, columns // 2
+        padding = ((0, 0), (top, rows - top), (left, columns - left), (0, 0))
+        return ops.pad(image, padding)
 
     def compute_output_shape(self, shape):
         batch, *sides, channels = shape

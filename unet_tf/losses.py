@@ -1,7 +1,7 @@
-"""Losses of masks and logits: binary cross-entropy, Dice, cross-entropy, and a sum.
+"""Segmentation losses: binary cross-entropy, Dice, cross-entropy, and a sum.
 
-All take logits, (batch, height, width, classes), and average over the images last, so
-that no value depends on how images were batched. Pixels labelled 255 do not count.
+All average over the images last, so that no value depends on how images were batched.
+Pixels labelled 255 are ignored.
 """
 
 import keras
@@ -11,7 +11,7 @@ from unet_tf.masks import one_hot_masks
 
 
 class PerImageLoss(keras.losses.Loss):
-    """A loss of each image, averaged over the batch.
+    """Base class: a loss of each image, averaged over the batch.
 
     Call it with
 
@@ -20,24 +20,22 @@ class PerImageLoss(keras.losses.Loss):
         logits: any real numbers, (batch, height, width, classes).
 
     Raises:
-        ValueError: if the shapes do not match or, outside compiled functions, masks
-            hold anything but class ids or one-hot rows. Inside a compiled function such
-            masks make the loss NaN.
+        ValueError: if the shapes do not match, or masks hold anything but class ids or
+            one-hot rows. In a compiled function such masks make the loss NaN instead.
     """
 
     def call(self, masks, logits):
         logits = ops.cast(logits, "float32")
-        targets, counted = one_hot_masks(masks, logits.shape)
-        return self.loss_per_image(targets, logits, counted)
+        targets, valid = one_hot_masks(masks, logits.shape)
+        return self.loss_per_image(targets, logits, valid)
 
-    def loss_per_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, valid):
         """The loss of each image, (batch,).
 
         Args:
-            targets: one-hot masks, (batch, height, width, classes), all zero where
-                ignored.
+            targets: one-hot masks, (batch, height, width, classes), 0 where ignored.
             logits: (batch, height, width, classes), float32.
-            counted: 1 where a pixel counts, 0 where not, (batch, height, width, 1).
+            valid: 0 where a pixel is ignored, else 1, (batch, height, width, 1).
         """
         raise NotImplementedError
 
@@ -46,18 +44,18 @@ class PerImageLoss(keras.losses.Loss):
 class BinaryCrossentropy(PerImageLoss):
     """Sigmoid cross-entropy of each class, averaged over classes and pixels."""
 
-    def loss_per_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, valid):
         entropy = ops.binary_crossentropy(targets, logits, from_logits=True)
-        return _mean_where(counted, ops.mean(entropy, axis=-1, keepdims=True))
+        return _mean_where(valid, ops.mean(entropy, axis=-1, keepdims=True))
 
 
 @keras.saving.register_keras_serializable("unet_tf")
 class Crossentropy(PerImageLoss):
     """Softmax cross-entropy, averaged over pixels."""
 
-    def loss_per_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, valid):
         entropy = -ops.sum(targets * ops.log_softmax(logits), axis=-1, keepdims=True)
-        return _mean_where(counted, entropy)
+        return _mean_where(valid, entropy)
 
 
 @keras.saving.register_keras_serializable("unet_tf")
@@ -68,10 +66,10 @@ class Dice(PerImageLoss):
 
         dice = 2 sum(p t) / (sum(p) + sum(t)),
 
-    the V-Net loss (Milletari, Navab, Ahmadi 2016) without squares. A class that is
-    absent from an image is scored as if one pixel of it were there and found:
-    dice = 1 / (1 + sum(p)). That is 1 if nothing is predicted, has a finite gradient,
-    penalises false positives, and leaves present classes unsmoothed.
+    the V-Net loss (Milletari, Navab, Ahmadi 2016) without squares. For a class absent
+    from an image, 1 is added to numerator and denominator: dice = 1 / (1 + sum(p)).
+    That is 1 if nothing is predicted, has a finite gradient, penalises false positives,
+    and leaves present classes unsmoothed.
 
     Example:
         >>> masks = [[[0, 1], [1, 1]]]
@@ -80,8 +78,8 @@ class Dice(PerImageLoss):
         0.26666667
     """
 
-    def loss_per_image(self, targets, logits, counted):
-        probabilities = ops.softmax(logits) * counted
+    def loss_per_image(self, targets, logits, valid):
+        probabilities = ops.softmax(logits) * valid
         overlap = ops.sum(probabilities * targets, axis=(1, 2))
         predicted = ops.sum(probabilities, axis=(1, 2))
         true = ops.sum(targets, axis=(1, 2))
@@ -94,16 +92,16 @@ class Dice(PerImageLoss):
 class BinaryCrossentropyDice(PerImageLoss):
     """The sum of `BinaryCrossentropy` and `Dice`."""
 
-    def loss_per_image(self, targets, logits, counted):
+    def loss_per_image(self, targets, logits, valid):
         return BinaryCrossentropy().loss_per_image(
-            targets, logits, counted
-        ) + Dice().loss_per_image(targets, logits, counted)
+            targets, logits, valid
+        ) + Dice().loss_per_image(targets, logits, valid)
 
 
-def _mean_where(counted, values):
-    """Mean over the counted pixels of each image; 0 where no pixel counts."""
-    total = ops.sum(values * counted, axis=(1, 2, 3))
-    return total / ops.maximum(ops.sum(counted, axis=(1, 2, 3)), 1)
+def _mean_where(valid, values):
+    """Mean over the valid pixels of each image; 0 if there are none."""
+    total = ops.sum(values * valid, axis=(1, 2, 3))
+    return total / ops.maximum(ops.sum(valid, axis=(1, 2, 3)), 1)
 
 
 LOSSES = {

@@ -1,8 +1,8 @@
-"""Masks as the losses and metrics take them: checked, and as class ids or one-hot."""
+"""Masks for losses and metrics: checked, as class ids or one-hot."""
 
 from keras import ops
 
-IGNORE = 255  # the label of pixels that count in no loss, metric or report
+IGNORE = 255  # label of the pixels that losses and metrics ignore
 
 
 def class_ids(masks, logits_shape):
@@ -38,32 +38,29 @@ def class_ids(masks, logits_shape):
         ids = ops.cast(masks, "int32")
         in_range = (ids == IGNORE) | ((ids >= 0) & (ids < classes))
         fits = in_range & (ops.cast(ids, masks.dtype) == masks)  # no fractions
-    valid = ops.all(fits)
-    if not _is_true_or_unknown(valid):
+    all_valid = ops.all(fits)
+    if not _is_true_or_unknown(all_valid):
         wrong = ops.convert_to_numpy(masks)[~ops.convert_to_numpy(fits)]
         raise ValueError(f"Expected {expected}. Received: {wrong[0]!s}")
-    return ids, valid
+    return ids, all_valid
 
 
 def one_hot_masks(masks, logits_shape):
     """Convert masks to one-hot targets.
 
     Args:
-        masks, logits_shape: as in `class_ids`.
+        masks, logits_shape: see `class_ids`, also for errors.
 
     Returns:
-        The targets, (batch, height, width, classes), float32, zero where ignored; and
-        1 where a pixel counts and 0 where not, (batch, height, width, 1), float32. In a
+        The targets, (batch, height, width, classes), float32, 0 where ignored; and
+        `valid`, (batch, height, width, 1), float32, 0 where ignored, else 1. In a
         compiled function, which cannot raise, invalid masks make all targets NaN.
-
-    Raises:
-        ValueError: as `class_ids`.
     """
-    ids, valid = class_ids(masks, logits_shape)
+    ids, all_valid = class_ids(masks, logits_shape)
     ignored = ids == IGNORE
-    counted = ops.expand_dims(ops.cast(ops.logical_not(ignored), "float32"), -1)
-    targets = ops.one_hot(ops.where(ignored, 0, ids), logits_shape[-1]) * counted
-    return ops.where(valid, targets, float("nan")), counted
+    valid = ops.expand_dims(ops.cast(ops.logical_not(ignored), "float32"), -1)
+    targets = ops.one_hot(ops.where(ignored, 0, ids), logits_shape[-1]) * valid
+    return ops.where(all_valid, targets, float("nan")), valid
 
 
 def _check_shapes(masks, logits):
@@ -83,8 +80,8 @@ def _check_shapes(masks, logits):
         )
 
 
-def _is_true_or_unknown(truth):
+def _is_true_or_unknown(scalar):
     try:
-        return bool(truth)
+        return bool(scalar)
     except TypeError:  # inside a compiled function a tensor has no value yet
         return True

@@ -12,8 +12,8 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     Pixels are counted, as integers, over all images since the last reset, so the result
     does not depend on batches. A class that is neither in the truth nor in the
-    prediction has no IoU (NaN) and is left out of the mean. If no pixel counts, every
-    metric is NaN.
+    prediction has no IoU (NaN) and is left out of the mean. If all pixels are ignored,
+    every metric is NaN.
 
     Args:
         class_names: one per class; `result()["iou_<name>"]` is its IoU.
@@ -31,12 +31,9 @@ class SegmentationMetrics(keras.metrics.Metric):
         """Count the pixels of a batch.
 
         Args:
-            masks, logits: as for `unet_tf.losses.PerImageLoss`; of a batch with invalid
-                masks a compiled function counts nothing.
-            sample_weight: None; pixels are counted, not weighted.
-
-        Raises:
-            ValueError: as the losses, and for a sample_weight.
+            masks, logits: see `unet_tf.losses.PerImageLoss`, also for errors. A
+                compiled function counts nothing of a batch with invalid masks.
+            sample_weight: must be None, else ValueError; pixels have no weights.
         """
         if sample_weight is not None:
             raise ValueError(
@@ -50,13 +47,13 @@ class SegmentationMetrics(keras.metrics.Metric):
                 f"Expected logits of {classes} classes, one per name. "
                 f"Received: logits.shape={tuple(logits.shape)}"
             )
-        truth, valid = class_ids(masks, logits.shape)
+        truth, all_valid = class_ids(masks, logits.shape)
         predicted = ops.cast(ops.argmax(logits, axis=-1), "int32")
-        counted = valid & (truth != IGNORE)
-        cell = ops.where(counted, truth * classes + predicted, 0)
+        valid = all_valid & (truth != IGNORE)
+        cell = ops.where(valid, truth * classes + predicted, 0)
         counts = ops.bincount(
             ops.reshape(cell, (-1,)),
-            weights=ops.reshape(ops.cast(counted, "int32"), (-1,)),
+            weights=ops.reshape(ops.cast(valid, "int32"), (-1,)),
             minlength=classes**2,
         )
         self.confusion.assign_add(
@@ -64,7 +61,6 @@ class SegmentationMetrics(keras.metrics.Metric):
         )
 
     def result(self):
-        """Metrics by name, each in [0, 1]; see `segmentation_metrics`."""
         return segmentation_metrics(self.confusion, self.class_names)
 
     def get_config(self):
@@ -72,14 +68,14 @@ class SegmentationMetrics(keras.metrics.Metric):
 
 
 def segmentation_metrics(confusion, class_names):
-    """Accuracy, mean IoU and IoU of each class.
+    """Compute accuracy, mean IoU and IoU of each class.
 
     Args:
         confusion: pixel counts, (true class, predicted class).
         class_names: one per class.
 
     Returns:
-        A dict with `accuracy`, `mean_iou` and `iou_<name>` of each class.
+        A dict with "accuracy", "mean_iou" and "iou_<name>" of each class, in [0, 1].
     """
     confusion = ops.cast(confusion, "float32")
     correct = ops.diagonal(confusion)

@@ -1,4 +1,4 @@
-"""The UNet: an encoder, a decoder, and skips between them (Ronneberger et al. 2015)."""
+"""The UNet: encoder, decoder and skip connections (Ronneberger et al. 2015)."""
 
 import keras
 from keras import layers
@@ -24,8 +24,7 @@ def build_unet(
         classes: number of classes, 2 or more.
         filters: channels of the first level; each deeper level has twice as many.
         depth: how many times the encoder halves height and width, 1 or more.
-        down: one of `DOWN_BLOCKS`, or a function of the same form.
-        up: one of `UP_BLOCKS`, or a function of the same form.
+        down, up: values of `DOWN_BLOCKS` and `UP_BLOCKS`, or functions like them.
         dropout: dropout rate of the two deepest levels, [0, 1).
 
     Returns:

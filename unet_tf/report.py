@@ -1,4 +1,4 @@
-"""Masks drawn in colours, and metrics as a table."""
+"""Figures of masks, and tables of metrics."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -8,14 +8,11 @@ from unet_tf.evaluation import metrics_of
 
 
 def colour_masks(masks, colours):
-    """Draw class ids in colours.
+    """Colour class ids, (..., height, width), as RGB, (..., height, width, 3), uint8.
 
     Args:
-        masks: class ids, (..., height, width); 255 becomes white.
+        masks: class ids; 255 becomes white.
         colours: RGB of each class, 0 to 255.
-
-    Returns:
-        (..., height, width, 3), uint8.
     """
     palette = np.full((256, 3), 255, "uint8")
     palette[: len(colours)] = colours
@@ -29,13 +26,13 @@ def overlay(images, masks, colours, opacity=0.5):
 
 
 def draw_predictions(path, images, truth, predicted, class_names, colours):
-    """Draw images, true masks and predictions in rows, with the IoU of each.
+    """Draw images, true masks and predictions in rows, with each prediction's IoU.
 
     Args:
         path: the file to write.
         images: (count, height, width, 3), uint8.
         truth: class ids, (count, height, width, 1).
-        predicted: title to class ids, (count, height, width).
+        predicted: dict of class ids, (count, height, width), by title.
         class_names, colours: one per class.
     """
     truth = truth[..., 0]
@@ -50,8 +47,8 @@ def draw_predictions(path, images, truth, predicted, class_names, colours):
     )
     for axes_of_row, (title, row) in zip(axes, rows.items(), strict=True):
         axes_of_row[0].set_ylabel(title.replace(", ", ",\n", 1))
-        for column, (axis, picture) in enumerate(zip(axes_of_row, row, strict=True)):
-            axis.imshow(picture)
+        for column, (axis, image) in enumerate(zip(axes_of_row, row, strict=True)):
+            axis.imshow(image)
             axis.set(xticks=[], yticks=[])
             if title in predicted:
                 iou = metrics_of(truth[column], predicted[title][column], class_names)
@@ -64,10 +61,10 @@ def draw_predictions(path, images, truth, predicted, class_names, colours):
 
 
 def table(rows, class_names):
-    """A Markdown table of metrics.
+    """Format metrics as a Markdown table.
 
     Args:
-        rows: title to metrics, as `metrics_of`; None and NaN become "-".
+        rows: dict of results of `metrics_of` by title; None and NaN become "-".
         class_names: one per class.
     """
     columns = ["accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)]

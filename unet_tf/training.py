@@ -10,7 +10,7 @@ from train_tf.config import choose
 from train_tf.data.image_ops import decode_image
 from train_tf.export import Signature, export
 from train_tf.optimizers import ConvMuon
-from train_tf.run import task as training
+from train_tf.run import task
 from train_tf.schedule import learning_rate
 from unet_tf import data, evaluation, report
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
@@ -18,9 +18,9 @@ from unet_tf.losses import LOSSES
 from unet_tf.metrics import SegmentationMetrics
 from unet_tf.model import build_unet
 
-SHOWN = 8  # validation images in TensorBoard, test images in predictions.png
-ZOOM = 2  # of images in TensorBoard
-TRACKED = (  # options for searches and TensorBoard's HPARAMS
+EXAMPLES = 8  # validation images in TensorBoard, test images in predictions.png
+ZOOM = 2  # enlarges the images in TensorBoard
+TRACKED_OPTIONS = (  # options for searches and TensorBoard's HPARAMS
     "down",
     "up",
     "loss",
@@ -35,7 +35,7 @@ TRACKED = (  # options for searches and TensorBoard's HPARAMS
     "augment",
     "seed",
 )
-ROWS = {  # of the printed table: key in the results to title
+RESULT_TITLES = {  # rows of the printed table, by key in the results
     "test": "test, {test} images",
     "test_flip_averaged": "test, flip-averaged",
     "baseline_majority_class": "baseline: majority class",
@@ -50,7 +50,7 @@ def train(config):
         config: a `UNetConfig`.
 
     Returns:
-        The content of results.json, with "test" and "validation" metrics; None for
+        The content of results.json, with "test" and "validation" metrics; None on
         workers other than the chief.
 
     Raises:
@@ -60,12 +60,10 @@ def train(config):
         >>> results = train(UNetConfig(down="strided", up="upsample", loss="dice"))
         >>> results["test"]["mean_iou"]
     """
-    return training.train(config, UNetTask)
+    return task.train(config, UNetTask)
 
 
-class UNetTask(training.Task):
-    """A UNet with its images and masks."""
-
+class UNetTask(task.Task):
     monitor = "val_mean_iou"
     printed_metrics = {
         "loss": "loss",
@@ -103,7 +101,7 @@ class UNetTask(training.Task):
 
     @staticmethod
     def tracked_options(config):
-        return {name: getattr(config, name) for name in TRACKED}
+        return {name: getattr(config, name) for name in TRACKED_OPTIONS}
 
     def build(self):
         names = self.data.class_names
@@ -119,7 +117,7 @@ class UNetTask(training.Task):
         return data.evaluation_batches(split, self.config.batch_size, replicas)
 
     def images(self, model):
-        images, masks, _ = (array[:SHOWN] for array in self.data.validation)
+        images, masks, _ = (array[:EXAMPLES] for array in self.data.validation)
         colours = self.data.colours
         truth = report.overlay(images, masks[..., 0], colours)
         predicted = report.overlay(images, predict_ids(model, images), colours)
@@ -135,9 +133,9 @@ class UNetTask(training.Task):
         flip_averaged = predict_ids(model, images, batch_size, flip=True)
         report.draw_predictions(
             run.folder / "predictions.png",
-            images[:SHOWN],
-            masks[:SHOWN],
-            {"prediction": predicted[:SHOWN]},
+            images[:EXAMPLES],
+            masks[:EXAMPLES],
+            {"prediction": predicted[:EXAMPLES]},
             names,
             self.data.colours,
         )
@@ -152,12 +150,14 @@ class UNetTask(training.Task):
 
     def summary(self, results):
         counts = results["images"]
-        rows = {title.format(**counts): results[key] for key, title in ROWS.items()}
+        rows = {
+            title.format(**counts): results[key] for key, title in RESULT_TITLES.items()
+        }
         return report.table(rows, self.data.class_names)
 
 
 def build(config, image_shape, classes):
-    """The network that a `UNetConfig` describes, in the global precision."""
+    """Build the network that a `UNetConfig` describes, in the global precision."""
     return build_unet(
         image_shape,
         classes,
@@ -171,10 +171,9 @@ def build(config, image_shape, classes):
 
 def compile_model(model, config, steps, class_names):
     """Compile a UNet with the config's loss and schedule, metrics, and Muon."""
+    decay = {"weight_decay": 0.01, "adam_weight_decay": 0.01}
     model.compile(
-        ConvMuon(
-            learning_rate(config, steps), weight_decay=0.01, adam_weight_decay=0.01
-        ),
+        ConvMuon(learning_rate(config, steps), **decay),
         choose("loss", config.loss, LOSSES)(),
         metrics=[SegmentationMetrics(class_names)],
     )
@@ -183,17 +182,17 @@ def compile_model(model, config, steps, class_names):
 def export_unet(model, config, dataset):
     """Export a UNet in float32; see `train_tf.export`.
 
-    Its signatures: `serving_default` (image of any size -> probabilities, mask) and
-    `encoded` (image_bytes, of image files -> the same at the network's own size, and
-    original_size, height and width after EXIF rotation).
+    Signatures: `serving_default` (image of any size -> probabilities, mask) and
+    `encoded` (image_bytes, the content of image files -> the same at the network's
+    size, and original_size: height and width after EXIF rotation).
 
     Args:
         model: the trained UNet.
         config: its `UNetConfig`.
-        dataset: the `unet_tf.data.SegmentationData` it was trained on.
+        dataset: its `unet_tf.data.SegmentationData`.
 
     Returns:
-        The SavedModel's folder.
+        The folder of the SavedModel's version.
     """
     classes, size = len(dataset.class_names), config.image_size
     with devices.float32():
@@ -218,7 +217,7 @@ def export_unet(model, config, dataset):
         images, sizes = tf.map_fn(prepare, image_bytes, fn_output_signature=specs)
         return {**segment(tf.cast(images, tf.float32) / 255), "original_size": sizes}
 
-    examples = dataset.test.images[:SHOWN]
+    examples = dataset.test.images[:EXAMPLES]
     files = np.array([tf.io.encode_png(image).numpy() for image in examples], object)
     image = tf.TensorSpec((None, None, None, 3), tf.float32, "image")
     contents = tf.TensorSpec((None,), tf.string, "image_bytes")
@@ -241,7 +240,7 @@ def export_unet(model, config, dataset):
 
 
 def predict_ids(model, images, batch_size=16, flip=False):
-    """Class ids, (count, height, width), of uint8 images of the model's size.
+    """Predict class ids, (count, height, width), for uint8 images of the model's size.
 
     With `flip`, probabilities are averaged with those of the flipped images.
     """

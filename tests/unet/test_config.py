@@ -15,7 +15,7 @@ from train_tf import command_line
 from train_tf.config import RunConfig
 from train_tf.errors import InputError
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
-from unet_tf.config import SPACE, TuneUNetConfig, UNetConfig, UNetOptions
+from unet_tf.config import SEARCH_SPACE, TuneUNetConfig, UNetConfig, UNetOptions
 from unet_tf.losses import LOSSES, Dice
 from unet_tf.training import build, compile_model
 
@@ -25,7 +25,7 @@ from unet_tf.training import build, compile_model
 )
 def test_choices_are_the_keys_of_the_dicts(option, names):
     choices = typing.get_type_hints(UNetConfig)[option]
-    assert typing.get_args(choices) == tuple(names) == SPACE[option]
+    assert typing.get_args(choices) == tuple(names) == SEARCH_SPACE[option]
 
 
 def average_down(x, name):
@@ -38,8 +38,8 @@ def resize_up(x, filters, name):
 
 
 class HalfDice(Dice):
-    def loss_per_image(self, targets, logits, counted):
-        return super().loss_per_image(targets, logits, counted) / 2
+    def loss_per_image(self, targets, logits, valid):
+        return super().loss_per_image(targets, logits, valid) / 2
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_block_or_loss_is_added_by_one_entry(
     spec.loader.exec_module(module)  # as a new process imports it
     options = [f"--{option}", name, "--filters=2", "--depth=1", "--image-size=8"]
     config = command_line._parse(module.UNetConfig, options)
-    assert name in module.SPACE[option] and name in config.run_name
+    assert name in module.SEARCH_SPACE[option] and name in config.run_name
     model = build(config, (8, 8, 3), 2)
     compile_model(model, config, 1, ("a", "b"))
     if trace:
@@ -165,8 +165,8 @@ def test_every_option_belongs_to_the_run_or_the_unet():
 
 
 def test_search_space_holds_valid_values_and_the_defaults():
-    assert TuneUNetConfig().tune == tuple(SPACE)
-    for name, values in SPACE.items():
+    assert TuneUNetConfig().tune == tuple(SEARCH_SPACE)
+    for name, values in SEARCH_SPACE.items():
         assert getattr(UNetConfig(), name) in values or name == "learning_rate"
         for value in values:
             assert getattr(UNetConfig(**{name: value}), name) == value

@@ -11,8 +11,8 @@ NAMES = ("pet", "background", "outline")
 
 
 def reference(truth, predicted, classes):
-    counted = truth != 255
-    truth, predicted = truth[counted], predicted[counted]
+    valid = truth != 255
+    truth, predicted = truth[valid], predicted[valid]
     iou = []
     for number in range(classes):
         union = ((truth == number) | (predicted == number)).sum()
