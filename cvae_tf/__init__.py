@@ -1,7 +1,6 @@
-"""Conditional VAEs, and one whose images follow the requested label.
+"""Conditional VAEs: networks, likelihoods, training, relabelling.
 
-Names are loaded on first use, so `import cvae_tf` is fast. It also registers the
-package's classes with Keras, for `keras.models.load_model`.
+Names are loaded on first use, so `import cvae_tf` does not import Keras.
 """
 
 import importlib

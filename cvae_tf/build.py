@@ -1,4 +1,4 @@
-"""Build a conditional VAE by the names of its network and its likelihood."""
+"""Build a conditional VAE from the names of its network and its likelihood."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from cvae_tf.ladder.networks import auxiliary_classifier, latent_discriminator
 from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.model import CVAE
 from cvae_tf.networks import NETWORKS
-from train_tf.config import choose, flag
+from train_tf.config import choose
 from train_tf.errors import InputError
 
 
@@ -31,21 +31,21 @@ def build_cvae(
     Initial weights follow from `keras.utils.set_random_seed`.
 
     Args:
-        image_shape: (height, width, channels); height and width are multiples of 4, but
-            for "resnet18".
+        image_shape: (height, width, channels); height and width are multiples of 4,
+            except for "resnet18".
         classes: number of labels.
         network: a name in `NETWORKS`.
         likelihood: a name in `LIKELIHOODS`.
         decoder_label: whether the decoder receives the label.
         latents, detail_latents, width: sizes of the network; None for its own defaults.
         beta: weight of the rate.
-        loss_weights: a `LossWeights`, or its values by name; for "compact" alone.
-        warm_up: number of training steps in which terms of the loss are phased in; for
-            "compact" alone.
-        seed: of the noise of the latents.
+        loss_weights: a `LossWeights`, or a dict of its values by name ("compact" only).
+        warm_up: number of training steps in which terms of the loss are phased in
+            ("compact" only).
+        seed: integer seed of the latents' noise.
 
     Returns:
-        A `CVAE`, of "compact" a `LadderCVAE`.
+        A `CVAE`; for "compact" a `LadderCVAE`.
 
     Raises:
         InputError: if there is no such network or likelihood, or the network has no
@@ -62,8 +62,8 @@ def build_cvae(
     sizes = {name: size for name, size in sizes.items() if size is not None}
     for name in sizes.keys() - inspect.signature(function).parameters:
         raise InputError(
-            f"Expected {flag(name)} only with a network that has it. "
-            f"Received: --network {network}"
+            f"Expected no {name} for network={network!r}. "
+            f"Received: {name}={sizes[name]}"
         )
     encoder, decoder, details = function(
         image_shape, classes, likelihood.outputs_per_channel, decoder_label, **sizes
@@ -71,7 +71,8 @@ def build_cvae(
     settings = {"classes": classes, "beta": beta, "seed": seed}
     if not details:
         return CVAE(encoder, decoder, likelihood, **settings)
-    if loss_weights is None and not decoder_label:  # no label can be asked of it
+    if loss_weights is None and not decoder_label:
+        # Its output cannot depend on the label.
         loss_weights = LossWeights(adversarial=0, label=0, cycle=0)
     return LadderCVAE(
         encoder,

@@ -1,4 +1,4 @@
-"""Every option of a VAE training: default, meaning and allowed values."""
+"""Options of VAE training and search, with defaults, help and choices."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -8,19 +8,18 @@ from train_tf.data.datasets import DATASETS, labelled_datasets
 from train_tf.errors import InputError
 
 
-class Recipe(NamedTuple):
-    """How a network is trained unless the options say otherwise."""
-
+class TrainingDefaults(NamedTuple):
     batch_size: int = 100
     learning_rate: float = 2e-3
     latents: int = 64
 
 
-RECIPES = {"resnet18": Recipe(batch_size=32, learning_rate=1e-4, latents=256)}
-OF_COMPACT = ("detail_latents", "width", "label_weight")
+TRAINING_DEFAULTS = {
+    "resnet18": TrainingDefaults(batch_size=32, learning_rate=1e-4, latents=256)
+}
+COMPACT_OPTIONS = ("detail_latents", "width", "label_weight")
 
-# The search space of tune_cvae.py.
-SPACE = {
+SEARCH_SPACE = {
     "latents": (6, 8, 12, 16, 24),
     "detail_latents": (2, 4, 8, 12),
     "width": (24, 32, 48),
@@ -28,12 +27,11 @@ SPACE = {
     "label_weight": LogUniform(1.0, 300.0),
     "learning_rate": LogUniform(5e-4, 5e-3),
 }
-Tuned = Literal[*SPACE]
 
 
 @dataclasses.dataclass(frozen=True)
 class CVAEOptions:
-    """Options of a conditional VAE: its images, its networks, its likelihood."""
+    """Options of a conditional VAE and its images."""
 
     dataset: Literal[*labelled_datasets()] = "mnist"
     """Images to train on."""
@@ -48,26 +46,27 @@ class CVAEOptions:
     probability of each of the 256 values."""
 
     decoder_label: bool = True
-    """Whether the decoder receives the label; without it, relabelling has no effect."""
+    """Whether the decoder receives the label; without it, relabelling acts only through
+    the encoder's label (plain, resnet18) or not at all (compact)."""
 
     latents: int | None = None
-    """Number of latents, of --network compact the style latents; by default 12 for
-    MNIST and 24 for CIFAR10 with compact, 64 with plain, 256 with resnet18."""
+    """Number of latents (compact: of style latents); by default 12 for MNIST and 24 for
+    CIFAR10 with compact, 64 with plain, 256 with resnet18."""
 
     detail_latents: int | None = None
-    """Detail latents at each position of a map, of --network compact alone; by default
-    4 for MNIST and 12 for CIFAR10."""
+    """Detail latents at each position of a map (compact only); by default 4 for MNIST
+    and 12 for CIFAR10."""
 
     width: int | None = None
-    """Channels of --network compact at half the image's size; by default 32."""
+    """Channels at half the image's size (compact only); by default 32."""
 
     beta: float = 1.0
-    """Weight of the rate (the KL divergence of the latents) beside the distortion."""
+    """Weight of the rate (the KL divergence of the latents); the distortion has 1."""
 
     label_weight: float | None = None
-    """Weight of the label term, of --network compact alone: the cross-entropy of the
-    requested label, as the auxiliary classifier reads it from the relabelled image; by
-    default 5 for MNIST and 100 for CIFAR10."""
+    """Weight of the label term (compact only): the cross-entropy of the requested label
+    by the auxiliary classifier on the relabelled image; by default 5 for MNIST and 100
+    for CIFAR10."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +91,7 @@ class CVAEConfig(RunConfig, CVAEOptions):
             beta=(0, 1000),
             label_weight=(0, 1e6),
         )
-        for option in OF_COMPACT if self.network != "compact" else ():
+        for option in COMPACT_OPTIONS if self.network != "compact" else ():
             if getattr(self, option) is not None:
                 raise InputError(
                     f"Expected {flag(option)} only with --network compact. "
@@ -112,7 +111,9 @@ class CVAEConfig(RunConfig, CVAEOptions):
     @property
     def defaults(self):
         spec = DATASETS[self.dataset].cvae
-        values = RECIPES.get(self.network, Recipe())._asdict() | {"epochs": spec.epochs}
+        values = TRAINING_DEFAULTS.get(self.network, TrainingDefaults())._asdict() | {
+            "epochs": spec.epochs
+        }
         if self.network == "compact":
             names = ("latents", "detail_latents", "width")
             values |= {name: getattr(spec, name) for name in names}
@@ -122,9 +123,9 @@ class CVAEConfig(RunConfig, CVAEOptions):
 
     @property
     def loss_weights(self):
-        """Name to weight, as `cvae_tf.LossWeights`."""
+        """Arguments of `cvae_tf.LossWeights`."""
         weights = DATASETS[self.dataset].cvae.loss_weights
-        if not self.decoder_label:  # no label can be asked of it
+        if not self.decoder_label:  # no output can depend on the label
             return {name: w if name == "coarse" else 0 for name, w in weights.items()}
         if self.label_weight is not None:
             weights = weights | {"label": self.label_weight}
@@ -142,7 +143,7 @@ class CVAEConfig(RunConfig, CVAEOptions):
 
 @dataclasses.dataclass(frozen=True)
 class TuneCVAEConfig(CVAEConfig, SearchOptions):
-    """Search for the best options of the compact conditional VAE.
+    """Search for good options of the compact conditional VAE.
 
     The search minimises `search_objective` on the validation images: the negative ELBO
     at beta 1, plus 10 nats for each percent of relabelled images that the auxiliary
@@ -150,10 +151,10 @@ class TuneCVAEConfig(CVAEConfig, SearchOptions):
     """
 
     epochs: int | None = 3
-    """Number of epochs of a trial's training, at most."""
+    """Maximum number of epochs of a trial."""
 
-    tune: tuple[Tuned, ...] = tuple(SPACE)
-    """Options to search over; the others keep the values given."""
+    tune: tuple[Literal[*SEARCH_SPACE], ...] = tuple(SEARCH_SPACE)
+    """Options to search over; the others keep their given values."""
 
     def __post_init__(self):
         super().__post_init__()

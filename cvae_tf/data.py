@@ -1,4 +1,4 @@
-"""Images with labels, from one of `train_tf.data.datasets.labelled_datasets()`."""
+"""Labelled images in memory, and batches of them."""
 
 from typing import NamedTuple
 
@@ -13,19 +13,15 @@ from train_tf.data.tfds import open_dataset, read_arrays
 from train_tf.errors import InputError
 
 VALIDATION = 0.05  # share of the training images
-STACKED = 25  # test images in wrong_labels.png
+WRONG_LABEL_IMAGES = 25  # test images in wrong_labels.png
 
 
 class Split(NamedTuple):
-    """Images and labels of one split."""
-
     images: np.ndarray  # (count, height, width, channels), uint8
     labels: np.ndarray  # class ids, (count,), int32
 
 
 class LabelledImages(NamedTuple):
-    """The splits of a data set."""
-
     train: Split
     validation: Split
     test: Split
@@ -34,12 +30,11 @@ class LabelledImages(NamedTuple):
 
     @property
     def image_shape(self):
-        """(height, width, channels)."""
         return self.test.images.shape[1:]
 
     @property
     def counts(self):
-        """Split to its number of images."""
+        """The number of images in each split."""
         splits = ("train", "validation", "test")
         return {name: len(getattr(self, name).labels) for name in splits}
 
@@ -48,9 +43,9 @@ def load_images(dataset, data_dir=None, seed=0):
     """Read a data set into memory, and print its path and its splits.
 
     Args:
-        dataset: a name in `labelled_datasets()`.
-        data_dir: as in `train_tf.data.datasets.find_dataset`.
-        seed: of the draw of the validation images.
+        dataset: a name in `train_tf.data.datasets.labelled_datasets()`.
+        data_dir: see `train_tf.data.datasets.find_dataset`.
+        seed: integer seed of the choice of validation images.
 
     Returns:
         `LabelledImages`.
@@ -70,11 +65,11 @@ def load_images(dataset, data_dir=None, seed=0):
     training, test = read("train"), read("test")
     spec = DATASETS[dataset]
     classes, found = len(spec.class_names), len(set(test.labels.tolist()))
-    if len(test.labels) < STACKED or found < classes:
+    if len(test.labels) < WRONG_LABEL_IMAGES or found < classes:
         raise InputError(
-            f"Expected {STACKED} test images or more, and each of {classes} classes "
-            f"among them. Received: {len(test.labels)} of {found} classes in "
-            f"{builder.data_dir}"
+            f"Expected {WRONG_LABEL_IMAGES} test images or more, and each of "
+            f"{classes} classes among them. Received: {len(test.labels)} of {found} "
+            f"classes in {builder.data_dir}"
         )
     rows = split_examples(len(training.labels), {"validation": VALIDATION}, seed)
     splits = {
@@ -92,8 +87,8 @@ def training_batches(images, config, epochs, replicas=pipeline.SINGLE_REPLICA):
 
     def prepare(batch, labels, draws):
         if images.mirrored:
-            batch = mirror_half(batch, draws)
-        return scaled(batch), labels
+            batch = flip_half(batch, draws)
+        return to_float(batch), labels
 
     return pipeline.training_batches(
         images.train, config.batch_size, prepare, epochs, config.seed, replicas
@@ -104,24 +99,23 @@ def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a `Split` in its order: float32 images in [0, 1], and labels."""
 
     def prepare(images, labels):
-        return scaled(images), labels
+        return to_float(images), labels
 
     return pipeline.evaluation_batches(tuple(split), batch_size, prepare, replicas)
 
 
-def mirror_half(images, draws):
-    """Mirror each image with probability 1/2.
+def flip_half(images, draws):
+    """Flip images, (batch, height, width, channels), sideways with probability 1/2.
 
     Args:
-        images: (batch, height, width, channels).
         draws: `train_tf.data.pipeline.Draws`.
     """
     uniform = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
     return tf.where(draws.rows(uniform) < 0.5, images, tf.reverse(images, [2]))
 
 
-def scaled(images):
-    """uint8 images as float32 in [0, 1]."""
+def to_float(images):
+    """Convert uint8 images to float32 in [0, 1]."""
     return tf.cast(images, tf.float32) / 255
 
 
@@ -131,7 +125,7 @@ def wrong_labels(labels, classes, seed):
     Args:
         labels: class ids, (count,).
         classes: number of classes.
-        seed: an integer; the same seed gives the same labels.
+        seed: integer; the same seed gives the same labels.
 
     Returns:
         Class ids, (count,), int32.

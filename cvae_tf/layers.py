@@ -1,4 +1,4 @@
-"""Building blocks of the networks: label embedding, FiLM, sampling, residual blocks."""
+"""Layers and blocks of the networks: label embedding, FiLM, sampling, residuals."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ class Sampling(Float32Layer):
     Welling 2014).
 
     Args:
-        seed: an integer that the noise follows from.
+        seed: integer seed of the noise.
     """
 
     def __init__(self, seed=0, **settings):
@@ -63,8 +63,8 @@ class GaussianParameters(Float32Layer):
     """Splits the last axis into means and log variances of posteriors, in float32.
 
     Variances are at most 1. A posterior wider than its prior carries no information,
-    yet single unusual images get one; their samples lie far outside of what the decoder
-    was trained on, and a few of them can cost more nats than all other images.
+    yet outlier images would otherwise get one; their samples lie far outside of what
+    the decoder was trained on, and a few can cost more nats than all other images.
     """
 
     def call(self, parameters):
@@ -100,7 +100,7 @@ class CosineTransform(keras.initializers.Initializer):
         self.gain = gain
 
     def __call__(self, shape, dtype=None):
-        *sizes, latents = shape  # also of a transposed convolution
+        *sizes, latents = shape  # of the kernel, transposed or not
         positions = list(itertools.product(*map(range, sizes)))
         frequencies = sorted(positions, key=lambda f: (f[0] + f[1], f))[:latents]
         kernel = [
@@ -119,33 +119,37 @@ def _cosine(position, frequency, size):
     return amplitude * math.cos(math.pi * (position + 0.5) * frequency / size)
 
 
-def with_label_channel(image, label, classes, name="label"):
-    """Concatenate a label's embedding to an image as one more channel.
-
-    A one-hot vector times a matrix is a row of the matrix, so the layer is an embedding
-    with one row of height * width numbers per class.
+def with_label_channel(image, label, classes):
+    """Concatenate a label's embedding, height * width numbers, as one more channel.
 
     Args:
         image: (batch, height, width, channels).
         label: class ids from 0 to classes - 1, (batch,).
-        classes: number of classes.
-        name: prefix of the layers' names.
 
     Returns:
         (batch, height, width, channels + 1).
     """
     height, width = image.shape[1:3]
-    row = layers.Embedding(classes, height * width, name=f"{name}_embedding")(label)
-    channel = layers.Reshape((height, width, 1), name=f"{name}_channel")(row)
-    return layers.Concatenate(name=f"{name}_and_image")([image, channel])
+    row = layers.Embedding(classes, height * width, name="label_embedding")(label)
+    channel = layers.Reshape((height, width, 1), name="label_channel")(row)
+    return layers.Concatenate(name="label_and_image")([image, channel])
+
+
+def decoder_inputs(latent, classes, decoder_label):
+    """Add a label to a decoder's latents, if it receives one.
+
+    Returns:
+        The inputs of the decoder's `keras.Model`; and the label's embedding, (batch,
+        32), or None.
+    """
+    if not decoder_label:
+        return latent, None
+    label = keras.Input((), dtype="int32", name="label")
+    return [latent, label], layers.Embedding(classes, 32, name="label_embedding")(label)
 
 
 def check_multiple_of_4(image_shape):
-    """Refuse images that cannot be halved twice.
-
-    Raises:
-        ValueError: if height or width is not a multiple of 4.
-    """
+    """Raise `ValueError` if height or width is not a multiple of 4."""
     if any(not size or size % 4 for size in image_shape[:2]):
         raise ValueError(
             "Expected an image shape whose height and width are multiples of 4. "
@@ -154,12 +158,10 @@ def check_multiple_of_4(image_shape):
 
 
 def convolution(x, filters, name, kernel_size=3, **settings):
-    """A convolution with padding "same"."""
     return layers.Conv2D(filters, kernel_size, padding="same", name=name, **settings)(x)
 
 
 def silu(x):
-    """x * sigmoid(x)"""
     return layers.Activation("silu")(x)
 
 
@@ -171,12 +173,8 @@ def residual_block(x, name, embedding=None, use_bias=True):
 
     Args:
         x: features, (batch, height, width, channels).
-        name: prefix of the layers' names.
-        embedding: of the label, (batch, size); None for no conditioning.
-        use_bias: without, features of zero give zero.
-
-    Returns:
-        Features of the same shape.
+        embedding: label embedding, (batch, size); None for no conditioning.
+        use_bias: if False, features of zero give zero.
     """
     filters = x.shape[-1]
     residual = convolution(silu(x), filters, f"{name}_a", use_bias=use_bias)

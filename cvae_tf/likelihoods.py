@@ -11,8 +11,11 @@ import keras
 from keras import layers, ops
 
 LOG_VAR_BOUND = 12.0  # e^12: far beyond use, far within float32
-MIN_SCALE = 1 / 512  # half a grey level of 8-bit pixels on [0, 1]
-MOMENTUM = 0.95  # of the running variance
+# The 256 grey levels of 8-bit pixels on [0, 1] are 1/255 apart: half a level is 1/510.
+# The smallest scale rounds it to 1/512, half the step of 1/256 of bits/dim.
+HALF_LEVEL = 1 / 510
+MIN_SCALE = 1 / 512
+MOMENTUM = 0.95  # momentum of the running variance
 
 
 class Float32Layer(layers.Layer):
@@ -27,10 +30,10 @@ class Float32Layer(layers.Layer):
 
 
 class Likelihood(Float32Layer):
-    """Base class. The first of the outputs of a pixel is its location.
+    """Base class. The outputs' channels are [location, further parameters].
 
     Attributes:
-        outputs_per_channel: how many outputs there are per pixel and channel.
+        outputs_per_channel: number of outputs per pixel and channel.
         is_density: whether p(x | z) is a density on [0, 1].
         mean_over_batch: function that averages over a whole batch, of which a replica
             may hold only a share.
@@ -40,16 +43,14 @@ class Likelihood(Float32Layer):
     mean_over_batch = staticmethod(ops.mean)
 
     def mean(self, outputs):
-        """The image in [0, 1] that the outputs stand for."""
+        """Convert the decoder's outputs to the image in [0, 1] at their location."""
         location = ops.split(outputs, self.outputs_per_channel, axis=-1)[0]
         return self.to_image(location)
 
     def to_image(self, location):
-        """The image in [0, 1] at a location."""
         return ops.clip(location, 0, 1)
 
     def to_location(self, image):
-        """The location of an image; the inverse of `to_image`."""
         return image
 
 
@@ -59,8 +60,8 @@ class Gaussian(Likelihood):
 
     The scale is not learned by gradient: its optimum has a closed form, the root mean
     squared error (Rybkin, Daniilidis, Levine 2021, "Simple and effective VAE training
-    with calibrated decoders"). In training it is computed from the batch, otherwise it
-    is a running mean.
+    with calibrated decoders"). In training it is computed from the batch, otherwise
+    from the running mean of the variance.
 
     -log p = D/2 log(2 pi v) + sum (x - output)^2 / (2 v)
 
@@ -132,8 +133,8 @@ class DiscretizedLogistic(Likelihood):
         means, log_scales = ops.split(outputs, 2, axis=-1)
         steepness = ops.exp(-ops.clip(log_scales, -LOG_VAR_BOUND, LOG_VAR_BOUND))
         centred = images - means
-        upper = steepness * (centred + 1 / 510)
-        lower = steepness * (centred - 1 / 510)
+        upper = steepness * (centred + HALF_LEVEL)
+        lower = steepness * (centred - HALF_LEVEL)
         # log(sigmoid(upper) - sigmoid(lower)), without a difference of near equals.
         between = (
             ops.log1p(-ops.exp(ops.minimum(lower - upper, -1e-7)))
@@ -141,9 +142,9 @@ class DiscretizedLogistic(Likelihood):
             - ops.softplus(lower)
         )
         log_mass = ops.where(
-            images < 1 / 510,
+            images < HALF_LEVEL,
             -ops.softplus(-upper),
-            ops.where(images > 1 - 1 / 510, -ops.softplus(lower), between),
+            ops.where(images > 1 - HALF_LEVEL, -ops.softplus(lower), between),
         )
         return -ops.sum(log_mass, axis=(1, 2, 3))
 
@@ -170,7 +171,7 @@ def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
 
 
 def normal_kl_terms(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
-    """`normal_kl` of each latent: nats, in the shape of `mean`."""
+    """The terms of `normal_kl`: nats per latent, in the shape of `mean`."""
     mean, log_var, prior_mean, prior_log_var = (
         ops.cast(x, "float32") for x in (mean, log_var, prior_mean, prior_log_var)
     )
@@ -184,8 +185,8 @@ def bits_per_dimension(negative_elbo, image_shape, is_density):
     Args:
         negative_elbo: nats per image.
         image_shape: (height, width, channels).
-        is_density: whether the nats are of a density on [0, 1]; it is compared at steps
-            of 1/256, which adds 8 bits.
+        is_density: whether p(x | z) is a density on [0, 1]; steps of 1/256 make it a
+            probability, which adds 8 bits.
     """
     return negative_elbo / (math.prod(image_shape) * math.log(2)) + 8 * is_density
 

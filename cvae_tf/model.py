@@ -1,4 +1,4 @@
-"""The conditional VAE with one level of latents, trained by its evidence lower bound.
+"""The conditional VAE with one level of latents, trained on its negative ELBO.
 
     negative ELBO = distortion + beta * rate
     distortion    = -log p(x | z, label), summed over pixels and channels
@@ -25,7 +25,7 @@ from train_tf.errors import InputError
 TERMS = ("negative_elbo", "distortion", "rate", "bits_per_dim")
 
 
-class Level(NamedTuple):
+class LatentLevel(NamedTuple):
     """Posterior and prior of one level of latents, (batch, ..., latents)."""
 
     mean: tf.Tensor
@@ -42,13 +42,12 @@ class CVAE(keras.Model):
     channels), float32 in [0, 1].
 
     Args:
-        encoder: image, label -> mean and log variance of the latents; the label may be
-            left out.
-        decoder: latents, label -> the likelihood's outputs; the label may be left out.
-        likelihood: one of `cvae_tf.likelihoods.LIKELIHOODS`, as an object.
+        encoder: image[, label] -> mean and log variance of the latents.
+        decoder: latents[, label] -> the likelihood's outputs.
+        likelihood: a `cvae_tf.likelihoods.Likelihood`.
         classes: number of labels.
         beta: weight of the rate.
-        seed: an integer that the noise of the latents follows from.
+        seed: integer seed of the latents' noise.
 
     Example:
         >>> model = CVAE(encoder, decoder, Gaussian(), classes=10)
@@ -86,11 +85,11 @@ class CVAE(keras.Model):
         """Encode, sample, decode.
 
         Returns:
-            The likelihood's outputs, and a list of a `Level` for each level.
+            The likelihood's outputs, and a list of `LatentLevel`s.
         """
         mean, log_var = self.encode(images, labels, training)
         outputs = self.decode(self.sample(mean, log_var), labels, training)
-        return outputs, [Level(mean, log_var)]
+        return outputs, [LatentLevel(mean, log_var)]
 
     def encode(self, images, labels, training=False):
         """Mean and log variance of the latents, (batch, latents) each."""
@@ -101,37 +100,37 @@ class CVAE(keras.Model):
         return _call(self.decoder, latents, labels, training)
 
     def elbo_terms(self, images, labels, training=False):
-        """The ELBO of each image and its terms.
+        """Compute the negative ELBO of each image and its terms.
 
         Args:
             images: (batch, height, width, channels), in [0, 1].
             labels: class ids, (batch,) or (batch, 1).
 
         Returns:
-            Name to (batch,): "distortion", "rate", "negative_elbo", in nats, and
-            "bits_per_dim".
+            Dict of arrays, (batch,), by name: "distortion", "rate", "negative_elbo", in
+            nats, and "bits_per_dim".
 
         Raises:
-            ValueError: as `check`.
+            ValueError: see `check`.
         """
         images, labels = self.check(images, labels)
         outputs, levels = self.decode_posterior(images, labels, training)
-        return self.terms_of(images, outputs, levels, training)
+        return self.elbo_terms_of(images, outputs, levels, training)
 
-    def terms_of(self, images, outputs, levels, training=False):
-        """The terms of `elbo_terms`, from what `decode_posterior` returns."""
+    def elbo_terms_of(self, images, outputs, levels, training=False):
+        """Compute `elbo_terms` from the results of `decode_posterior`."""
         distortion = self.likelihood(images, outputs, training=training)
         rate = sum(normal_kl(*level) for level in levels)
         negative_elbo = distortion + self.beta * rate
-        bits = bits_per_dimension(  # a code length, in which beta has no part
+        bits = bits_per_dimension(  # a code length: at beta 1
             distortion + rate, self.image_shape, self.likelihood.is_density
         )
         return dict(zip(TERMS, (negative_elbo, distortion, rate, bits), strict=True))
 
     def rate_per_latent(self, images, labels):
-        """The rate of each latent: a list with (latents,) for each level.
+        """The rate of each latent in nats: a list with (latents,) for each level.
 
-        Nats, averaged over the images and summed over the positions of a map.
+        Averaged over the images and summed over the positions of a map.
         """
         _, levels = self.decode_posterior(*self.check(images, labels))
         rates = []
@@ -148,10 +147,10 @@ class CVAE(keras.Model):
             labels: the requested labels, (batch,) or (batch, 1).
 
         Returns:
-            (batch, height, width, channels), float32 in [0, 1].
+            Images of the same shape, float32 in [0, 1].
 
         Raises:
-            ValueError: as `check`.
+            ValueError: see `check`.
         """
         images, labels = self.check(images, labels)
         mean, _ = self.encode(images, labels)
@@ -167,7 +166,7 @@ class CVAE(keras.Model):
                 seed gives the same latents, whatever the label.
 
         Returns:
-            As `relabel`.
+            (batch, height, width, channels), float32 in [0, 1].
         """
         labels = self.check_labels(labels)
         seeds = tf.broadcast_to(tf.cast(seeds, tf.int32), tf.shape(labels))
@@ -179,17 +178,17 @@ class CVAE(keras.Model):
         return self.decode_image(latents, labels)
 
     def decode_image(self, latents, labels):
-        """The images of latents, (batch, latents), under labels; as `relabel`."""
+        """Decode latents, (batch, latents), to images, float32 in [0, 1]."""
         labels = self.check_labels(labels)
         return self.likelihood.mean(self.decode(latents, labels))
 
     def check(self, images, labels):
-        """Convert images to float32 and labels as `check_labels` does.
+        """Convert images to float32 and labels to int32, (batch,).
 
         Raises:
             ValueError: if the images have another shape than the encoder's, or values
-                outside of [0, 1], NaN among them.
-            tf.errors.InvalidArgumentError: if the values are known only in a graph.
+                outside of [0, 1], NaN among them; for labels see `check_labels`.
+            tf.errors.InvalidArgumentError: instead, inside a compiled function.
         """
         images = tf.cast(images, tf.float32)
         if tuple(images.shape[1:]) != self.image_shape:
@@ -211,7 +210,7 @@ class CVAE(keras.Model):
         Raises:
             ValueError: if they are not integers from 0 to classes - 1, or have another
                 shape than (batch,) or (batch, 1).
-            tf.errors.InvalidArgumentError: if the values are known only in a graph.
+            tf.errors.InvalidArgumentError: instead, inside a compiled function.
         """
         message = f"Expected labels from 0 to {self.classes - 1}, whole numbers."
         if not tf.is_tensor(labels):
@@ -258,12 +257,12 @@ class CVAE(keras.Model):
             losses, terms = self.training_losses(images, labels)
             scaled = [self.optimizer.scale_loss(loss / count) for loss, _ in losses]
         if not self.optimizer.built:
-            # In this order, whatever the order of the losses: its state is saved in it.
+            # Fix the order of variables: optimizer state is saved by position.
             self.optimizer.build(self.trainable_variables)
         gradients, variables = [], []
-        for loss, (_, of_loss) in zip(scaled, losses, strict=True):
-            gradients += tape.gradient(loss, of_loss)
-            variables += of_loss
+        for loss, (_, sources) in zip(scaled, losses, strict=True):
+            gradients += tape.gradient(loss, sources)
+            variables += sources
         self.optimizer.apply(gradients, variables)
         return self._track(tf.fill(tf.shape(labels), losses[0][0]), terms)
 
@@ -273,11 +272,11 @@ class CVAE(keras.Model):
         return self._track(terms["negative_elbo"], terms)
 
     def training_losses(self, images, labels):
-        """The losses that a training step minimises, and the terms that it reports.
+        """Compute what a training step minimises.
 
         Returns:
-            A list of (loss, variables), in which each trainable variable is once, and
-            the result of `elbo_terms`.
+            A list of (loss, variables), with each trainable variable once; and the
+            result of `elbo_terms`, to be reported.
         """
         terms = self.elbo_terms(images, labels, training=True)
         loss = tf.reduce_mean(terms["negative_elbo"])
@@ -316,28 +315,22 @@ class CVAE(keras.Model):
         self.loss_tracker.update_state(loss)
         for name, tracker in self.trackers.items():
             tracker.update_state(terms[name])
-        # All of them: what is missing Keras averages over workers, whatever their
-        # number of images.
+        # Return all metrics: Keras would average missing ones over workers unweighted.
         return self.get_metrics_result()
 
 
 def images_and_labels(data):
-    """Unpack what Keras passes to a training or test step.
-
-    Raises:
-        ValueError: if there are weights too.
-    """
+    """Unpack a batch of Keras's; raise `ValueError` if it has sample weights."""
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
     if weights is not None:
         raise ValueError(
-            "Expected images and labels alone. Received weights too, by sample_weight "
-            "or class_weight; every image counts the same here."
+            "Expected only images and labels; every image counts the same. Received "
+            "weights too, by sample_weight or class_weight."
         )
     return images, labels
 
 
 def _call(network, inputs, labels, training):
-    """Call a network with labels, if it takes any."""
     inputs = tf.cast(inputs, tf.float32)
     if len(network.inputs) == 2:  # Keras takes no mixture of tensors and arrays
         inputs = [inputs, tf.cast(labels, tf.int32)]

@@ -1,7 +1,4 @@
-"""The networks of a conditional VAE, as functional models, by name.
-
-`plain` is the one to read first. `compact`, the default, is in `cvae_tf.ladder`.
-"""
+"""The networks of conditional VAEs, as functional models; read `plain` first."""
 
 import math
 
@@ -13,6 +10,7 @@ from cvae_tf.layers import (
     GaussianParameters,
     check_multiple_of_4,
     convolution,
+    decoder_inputs,
     residual_block,
     silu,
     with_label_channel,
@@ -21,15 +19,14 @@ from train_tf.layers import FusedBatchNormalization
 
 
 def plain(image_shape, classes, outputs_per_channel=1, decoder_label=True, latents=64):
-    """One level of latents, in the simplest complete form: under 1 million parameters.
+    """The simplest complete form: one level of latents, under 1 million parameters.
 
     The encoder receives the label as an extra image channel, the decoder by FiLM.
 
     Args:
         image_shape: (height, width, channels); height and width are multiples of 4.
         classes: number of labels.
-        outputs_per_channel: number of outputs that the likelihood needs per pixel and
-            channel.
+        outputs_per_channel: number of the likelihood's outputs per pixel and channel.
         decoder_label: whether the decoder receives the label.
         latents: number of latents.
 
@@ -64,11 +61,7 @@ def _plain_decoder(image_shape, classes, outputs_per_channel, decoder_label, lat
     height, width, channels = image_shape
     quarter = (height // 4, width // 4, 64)
     latent = keras.Input((latents,), name="latent")
-    inputs, embedding = latent, None
-    if decoder_label:
-        label = keras.Input((), dtype="int32", name="label")
-        embedding = layers.Embedding(classes, 32, name="label_embedding")(label)
-        inputs = [latent, label]
+    inputs, embedding = decoder_inputs(latent, classes, decoder_label)
     x = layers.Dense(math.prod(quarter), name="dense")(latent)
     x = layers.Reshape(quarter)(x)
     x = residual_block(x, "block_4", embedding)
@@ -85,10 +78,8 @@ def resnet18(
     """A ResNet18 encoder and its mirror image as decoder: 20.1 million parameters.
 
     He et al. 2016, "Deep residual learning for image recognition", with a 3x3 stem
-    without stride and no pooling, for small images.
-
-    Args, Returns:
-        As `plain`, for images of any size.
+    without stride and no pooling, for small images. Takes images of any size; for
+    arguments and results see `plain`.
     """
     return Networks(
         _resnet_encoder(image_shape, classes, latents),
@@ -118,11 +109,8 @@ def _resnet_encoder(image_shape, classes, latents):
 def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, latents):
     height, width, channels = image_shape
     latent = keras.Input((latents,), name="latent")
-    inputs, x = latent, latent
-    if decoder_label:
-        label = keras.Input((), dtype="int32", name="label")
-        embedding = layers.Embedding(classes, 32, name="label_embedding")(label)
-        inputs, x = [latent, label], layers.Concatenate()([latent, embedding])
+    inputs, embedding = decoder_inputs(latent, classes, decoder_label)
+    x = layers.Concatenate()([latent, embedding]) if decoder_label else latent
     x = layers.Reshape((4, 4, 512))(layers.Dense(4 * 4 * 512, name="dense")(x))
     x = layers.Resizing(-(-height // 8), -(-width // 8), "nearest")(x)
     for stage, (filters, shrink) in enumerate(((256, 4), (128, 2), (64, 1), (64, 1))):

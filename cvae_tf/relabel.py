@@ -1,4 +1,4 @@
-"""Redraw images under other labels: a SavedModel's pictures and scores."""
+"""Relabel images with a SavedModel: figures and scores."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import report
-from cvae_tf.data import STACKED, load_images, scaled, wrong_labels
+from cvae_tf.data import WRONG_LABEL_IMAGES, load_images, to_float, wrong_labels
 from cvae_tf.evaluation.classifier import FOLDER, find_classifier
 from cvae_tf.evaluation.scores import as_text, score
 from train_tf import devices, export
@@ -21,10 +21,11 @@ class Relabeller:
     """A conditional VAE's SavedModel, called with arrays of any length.
 
     Args:
-        model: as in `train_tf.export.load`.
+        model: folder saved_models/<name>/<version>, or saved_models/<name> for its
+            highest version.
 
     Attributes:
-        dataset, class_names, image_shape: of the training.
+        dataset, class_names, image_shape: what the model was trained on.
 
     Raises:
         InputError: if there is no such SavedModel.
@@ -41,14 +42,10 @@ class Relabeller:
         self.image_shape = tuple(description["image_shape"])
 
     def relabel(self, images, labels):
-        """Redraw images under labels.
-
-        Args:
-            images: (count, height, width, channels), in [0, 1].
-            labels: class ids, (count,).
+        """Redraw images, (count, height, width, channels) in [0, 1], under labels.
 
         Returns:
-            Images, as the argument, float32.
+            Images of the same shape, float32.
         """
         return self._in_batches("serving_default", "image", images, labels)
 
@@ -70,7 +67,7 @@ class Relabeller:
 def evaluate_relabelling(
     model,
     out,
-    count=STACKED,
+    count=WRONG_LABEL_IMAGES,
     evaluate=True,
     data_dir=None,
     seed=0,
@@ -79,12 +76,12 @@ def evaluate_relabelling(
     """Draw test images under wrong labels, and score the whole test set.
 
     Args:
-        model: as in `Relabeller`.
+        model: see `Relabeller`.
         out: folder for wrong_labels.png, all_labels.png and scores.json.
         count: number of images in wrong_labels.png.
         evaluate: whether to score; trains an evaluation classifier if there is none.
-        data_dir: as in `train_tf.data.datasets.find_dataset`.
-        seed: of the choice of images and wrong labels.
+        data_dir: see `train_tf.data.datasets.find_dataset`.
+        seed: integer seed of the choice of images and wrong labels.
         classifiers: folder of the evaluation classifiers.
 
     Returns:
@@ -120,13 +117,13 @@ def relabel_image(model, image, label, out):
     """Redraw an image file under one label, or under each.
 
     Args:
-        model: as in `Relabeller`.
+        model: see `Relabeller`.
         image: a file in any format that Pillow opens.
         label: id or name of a class; None for all.
         out: the folder to write to.
 
     Returns:
-        The path of the picture, as text.
+        The path of the figure, as text.
 
     Raises:
         InputError: if there is no such model, image or label.
@@ -147,15 +144,16 @@ def relabel_image(model, image, label, out):
 def prepare_image(image, image_shape):
     """Make an image like those of the data set.
 
-    A colour image is resized. A grey one is prepared as MNIST's were: light on dark,
-    cropped to its strokes, scaled to the middle 20 of 28 pixels, centred by mass.
+    For a colour data set, it is resized. For a grey one, it is prepared like MNIST:
+    light on dark, cropped to its strokes, scaled to the middle 20 of 28 pixels, centred
+    by mass.
 
     Args:
         image: (height, width, 3), uint8.
         image_shape: (height, width, channels) of the data set.
 
     Returns:
-        The image, of that shape, float32 in [0, 1]; black if there is no stroke.
+        An image of `image_shape`, float32 in [0, 1]; black if there is no stroke.
     """
     height, width, channels = image_shape
     image = image.astype("float32") / 255
@@ -163,7 +161,7 @@ def prepare_image(image, image_shape):
         resized = tf.image.resize(image, (height, width), antialias=True)
         return resized.numpy().clip(0, 1)  # rounding may leave the range
     grey = image.mean(-1)
-    grey -= np.median(grey)  # of the paper
+    grey -= np.median(grey)  # subtract the background
     grey = np.maximum(grey if grey.max() > -grey.min() else -grey, 0)
     grey /= max(grey.max(), 0.1)
     rows, columns = (np.flatnonzero((grey > 0.3).any(axis)) for axis in (1, 0))
@@ -180,23 +178,25 @@ def prepare_image(image, image_shape):
     return prepared.clip(0, 1)
 
 
-def draw_wrong_labels(folder, relabeller, split, class_names, count=STACKED, seed=0):
+def draw_wrong_labels(
+    folder, relabeller, split, class_names, count=WRONG_LABEL_IMAGES, seed=0
+):
     """Draw wrong_labels.png and all_labels.png.
 
     The first shows images under a wrong label each, the second the first image of each
     class under all labels.
 
     Args:
-        folder: where the files go.
-        relabeller: has `relabel`, as `Relabeller`.
+        folder: the folder to write to.
+        relabeller: an object with `Relabeller.relabel`.
         split: a `cvae_tf.data.Split`.
         class_names: one per class.
         count: number of images in wrong_labels.png.
-        seed: of the choice of images and wrong labels.
+        seed: integer seed of the choice of images and wrong labels.
     """
     folder = Path(folder)
     rows = np.random.default_rng(seed).choice(len(split.labels), count, replace=False)
-    images, labels = scaled(split.images[rows]).numpy(), split.labels[rows]
+    images, labels = to_float(split.images[rows]).numpy(), split.labels[rows]
     requested = wrong_labels(labels, len(class_names), seed)
     report.draw_stacked(
         folder / "wrong_labels.png",
@@ -206,25 +206,25 @@ def draw_wrong_labels(folder, relabeller, split, class_names, count=STACKED, see
         [f"as {class_names[label]}" for label in requested],
     )
     first = first_of_each(split.labels, len(class_names))
-    images = scaled(split.images[first]).numpy()
+    images = to_float(split.images[first]).numpy()
     relabelled = under_all_labels(relabeller, images, len(class_names))
     report.draw_all_labels(folder / "all_labels.png", images, relabelled, class_names)
 
 
 def under_all_labels(relabeller, images, classes):
-    """Each image under each label: (count, classes, height, width, channels)."""
+    """Redraw each image under each label: (count, classes, height, width, channels)."""
     labels = np.tile(np.arange(classes, dtype="int32"), len(images))
     relabelled = relabeller.relabel(np.repeat(images, classes, axis=0), labels)
     return np.asarray(relabelled).reshape(len(images), classes, *images.shape[1:])
 
 
 def first_of_each(labels, classes):
-    """The row of the first example of each class that is present."""
+    """Rows of the first example of each class that is present."""
     return np.array([np.argmax(labels == c) for c in range(classes) if c in labels])
 
 
 def _centring_offset(weights, side):
-    """The offset that brings the centre of mass of weights to the middle of a side."""
+    """Offset that moves the centre of mass of weights to the middle of a side."""
     centre = np.average(np.arange(len(weights)), weights=weights)
     return int(np.clip(round((side - 1) / 2 - centre), 0, side - len(weights)))
 

@@ -13,14 +13,10 @@ TITLE_INCHES = 0.4
 
 
 def tile(images, zoom=1):
-    """Join images to one.
+    """Join images, (rows, columns, height, width, channels), to one.
 
-    Args:
-        images: (rows, columns, height, width, channels).
-        zoom: each pixel becomes zoom x zoom pixels.
-
-    Returns:
-        (rows * height * zoom, columns * width * zoom, channels).
+    Each pixel becomes zoom x zoom pixels: (rows * height * zoom, columns * width *
+    zoom, channels).
     """
     rows, columns, height, width, channels = images.shape
     joined = np.swapaxes(images, 1, 2)
@@ -32,7 +28,7 @@ def write_projector(folder, latents, labels, images, class_names):
     """Write latents for TensorBoard's projector, with their images and labels.
 
     Args:
-        folder: of event files.
+        folder: folder of TensorBoard's event files.
         latents: (count, latents).
         labels: class ids, (count,).
         images: (count, height, width, channels), in [0, 1].
@@ -61,19 +57,19 @@ def write_projector(folder, latents, labels, images, class_names):
 
 
 def draw_stacked(path, images, labels, relabelled, requested):
-    """Draw images stacked in a square, and beside them the relabelled images.
+    """Draw images in a square grid, and the relabelled images in another beside it.
 
     Args:
         path: the file to write.
         images, relabelled: (count, height, width, channels), in [0, 1].
-        labels, requested: a title for each image and each relabelled image.
+        labels, requested: titles of the images and of the relabelled images.
     """
     side = int(np.ceil(np.sqrt(len(images))))
     cells = max(side, 2)  # room for the titles
     height = 1.25 * cells + 0.6
     figure = plt.figure(figsize=(2.3 * cells + 0.6, height))
     left, right = figure.subfigures(1, 2)
-    for half, title, shown, names in (
+    for half, title, tiles, names in (
         (left, "images", images, labels),
         (right, "under a wrong label", relabelled, requested),
     ):
@@ -82,14 +78,14 @@ def draw_stacked(path, images, labels, relabelled, requested):
         half.subplots_adjust(0.02, 0.01, 0.98, 1 - 0.6 / height, 0.1, 0.25)
         for axis in axes.flat:
             axis.axis("off")
-        for axis, image, name in zip(axes.flat, shown, names, strict=False):
+        for axis, image, name in zip(axes.flat, tiles, names, strict=False):
             _show(axis, image)
             axis.set_title(name, fontsize=9)
     save_figure(figure, path)
 
 
 def draw_all_labels(path, images, relabelled, class_names):
-    """Draw a row for each image: the image, and what it becomes under each label.
+    """Draw a row for each image: the image, then its relabelled images.
 
     Args:
         path: the file to write.
@@ -124,7 +120,7 @@ def draw_reconstructions(path, images, reconstructions, samples, class_names):
 
 
 def _grid(table, left):
-    """A figure of images, (rows, columns, height, width, channels), and its axes."""
+    """Draw images, (rows, columns, height, width, channels); return figure and axes."""
     rows, columns = table.shape[:2]
     height = 0.95 * rows + TITLE_INCHES
     figure, axes = plt.subplots(

@@ -1,4 +1,4 @@
-"""Train a conditional VAE from a config: data, networks, run, report, SavedModel."""
+"""CVAE training: its data, model, images for TensorBoard, results and SavedModel."""
 
 import dataclasses
 import math
@@ -21,13 +21,13 @@ from train_tf.schedule import learning_rate
 
 WARM_UP = 0.06  # share of the training steps
 CLIP = 1e4  # norm of all gradients; only the first steps come near it
-SAMPLES = 6  # generated images per class, in pictures
-ZOOM = 3  # of images in TensorBoard
-PROJECTED = 1000  # test images in TensorBoard's projector
-MEASURED = 500  # test images for the rate of each latent
-# Options in searches and in TensorBoard's table of runs.
-TRACKED = [field.name for field in dataclasses.fields(CVAEOptions)]
-TRACKED += ["epochs", "batch_size", "learning_rate", "schedule", "seed"]
+SAMPLES_PER_CLASS = 6  # generated images in figures
+ZOOM = 3  # enlarges the images in TensorBoard
+PROJECTOR_IMAGES = 1000  # test images in TensorBoard's projector
+RATE_IMAGES = 500  # test images that `rate_per_latent` is averaged over
+# Options for searches and TensorBoard's HPARAMS.
+TRACKED_OPTIONS = [field.name for field in dataclasses.fields(CVAEOptions)]
+TRACKED_OPTIONS += ["epochs", "batch_size", "learning_rate", "schedule", "seed"]
 
 
 def train(config):
@@ -37,11 +37,11 @@ def train(config):
         config: a `CVAEConfig`.
 
     Returns:
-        The results, as in results.json, with "test" and "validation" metrics; of
-        several workers, only the chief has them.
+        The content of results.json, with "test" and "validation" metrics; None on
+        workers other than the chief.
 
     Raises:
-        InputError: if the data, the options or the run folder cannot be used.
+        InputError: if data, options or run folder are invalid.
 
     Example:
         >>> results = train(CVAEConfig(dataset="mnist"))
@@ -51,8 +51,6 @@ def train(config):
 
 
 class CVAETask(task.Task):
-    """A conditional VAE and its images."""
-
     monitor, mode = "val_negative_elbo", "min"
     printed_metrics = {
         "loss": "loss",
@@ -80,7 +78,7 @@ class CVAETask(task.Task):
 
     @staticmethod
     def tracked_options(config):
-        options = {name: getattr(config, name) for name in TRACKED}
+        options = {name: getattr(config, name) for name in TRACKED_OPTIONS}
         return {name: x for name, x in options.items() if x is not None}
 
     def build(self):
@@ -92,7 +90,7 @@ class CVAETask(task.Task):
             **self.config.model_options,
         )
         optimizer = FusedAdam(learning_rate(self.config, steps), global_clipnorm=CLIP)
-        # Keras looks at the precision of the model, which is float32.
+        # Keras would look at the precision of the model, which is float32.
         if model.encoder.compute_dtype == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         model.compile(optimizer)
@@ -140,7 +138,10 @@ class CVAETask(task.Task):
             names,
         )
         draw_wrong_labels(run.folder, model, test, names)
-        images, labels = data.scaled(test.images[:PROJECTED]), test.labels[:PROJECTED]
+        images, labels = (
+            data.to_float(test.images[:PROJECTOR_IMAGES]),
+            test.labels[:PROJECTOR_IMAGES],
+        )
         latents, _ = model.encode(*model.check(images, labels))
         report.write_projector(
             run.folder / "tensorboard/validation",
@@ -149,7 +150,7 @@ class CVAETask(task.Task):
             images.numpy(),
             names,
         )
-        rates = model.rate_per_latent(images[:MEASURED], labels[:MEASURED])
+        rates = model.rate_per_latent(images[:RATE_IMAGES], labels[:RATE_IMAGES])
         maps = (level.posterior.outputs[0].shape[1:] for level in model.details)
         return {
             "latents": model.latents + sum(map(math.prod, maps)),
@@ -169,19 +170,16 @@ class CVAETask(task.Task):
         )
 
     def _first_of_each(self, split):
-        """The first image of each class, and their labels."""
         rows = first_of_each(split.labels, self.classes)
-        return data.scaled(split.images[rows]).numpy(), split.labels[rows]
+        return data.to_float(split.images[rows]).numpy(), split.labels[rows]
 
 
-class SearchedCVAETask(CVAETask):
-    """A conditional VAE as a search trains it, by ELBO and label accuracy."""
-
+class CVAESearchTask(CVAETask):
     monitor = "val_search_objective"
 
 
 def parameters_of(model):
-    """Number of parameters, without the networks that only training uses."""
+    """Count parameters, without the networks that only training uses."""
     for_training = [
         getattr(model, name, None)
         for name in ("latent_discriminator", "auxiliary_classifier")
@@ -229,7 +227,7 @@ def export_cvae(model, config, images):
         "seed": tf.TensorSpec((None,), tf.int32, "seed"),
     }
     examples = {
-        "image": data.scaled(images.test.images[:classes]).numpy(),
+        "image": data.to_float(images.test.images[:classes]).numpy(),
         "latent": np.zeros((classes, served.latents), "float32"),
         "label": np.arange(classes, dtype="int32"),
         "seed": np.arange(classes, dtype="int32"),
@@ -259,7 +257,7 @@ def export_cvae(model, config, images):
 
 
 def samples(model, classes):
-    """Generated images: (SAMPLES, classes, height, width, channels)."""
-    labels = np.tile(np.arange(classes, dtype="int32"), SAMPLES)
-    images = model.generate(labels, np.arange(SAMPLES * classes)).numpy()
-    return images.reshape(SAMPLES, classes, *images.shape[1:])
+    """Generate images: (SAMPLES_PER_CLASS, classes, height, width, channels)."""
+    labels = np.tile(np.arange(classes, dtype="int32"), SAMPLES_PER_CLASS)
+    images = model.generate(labels, np.arange(SAMPLES_PER_CLASS * classes)).numpy()
+    return images.reshape(SAMPLES_PER_CLASS, classes, *images.shape[1:])

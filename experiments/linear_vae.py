@@ -45,14 +45,14 @@ def main(config):
             f"{error}: pip install -r benchmarks/requirements.txt"
         ) from error
 
-    from cvae_tf.data import load_images, scaled
+    from cvae_tf.data import load_images, to_float
     from cvae_tf.likelihoods import bits_per_dimension
     from train_tf.files import write_json
     from train_tf.run.report import provenance
 
     images = load_images(config.dataset, config.data_dir)
     train, validation, test = (
-        scaled(split.images).numpy().reshape(len(split.images), -1).astype("float64")
+        to_float(split.images).numpy().reshape(len(split.images), -1).astype("float64")
         for split in (images.train, images.validation, images.test)
     )
     train = np.concatenate([train, validation])

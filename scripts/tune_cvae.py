@@ -2,15 +2,15 @@
 
 import sys
 
-from cvae_tf.config import SPACE, CVAEConfig, TuneCVAEConfig
+from cvae_tf.config import SEARCH_SPACE, CVAEConfig, TuneCVAEConfig
 from train_tf import command_line
 
 
 def main(config):
-    from cvae_tf.training import SearchedCVAETask
+    from cvae_tf.training import CVAESearchTask
     from train_tf.search.search import search
 
-    best = search(config, CVAEConfig, SearchedCVAETask, SPACE)
+    best = search(config, CVAEConfig, CVAESearchTask, SEARCH_SPACE)
     if best:
         print(f"Use it:      python scripts/train_cvae.py --config {best} --name tuned")
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.data import load_images, scaled, wrong_labels
+from cvae_tf.data import load_images, to_float, wrong_labels
 from serve_tf.runtimes import export_to, load_from
 from train_tf.data.datasets import DATASETS
 from train_tf.data.images import image_files, read_image
@@ -119,7 +119,7 @@ def _cvae_samples(description, images):
         )
 
     def request(split, count):
-        image = scaled(split.images[:count]).numpy()
+        image = to_float(split.images[:count]).numpy()
         return {"image": image, "label": wrong_labels(split.labels[:count], classes, 0)}
 
     data = load_images(dataset)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from cvae_tf.data import mirror_half, scaled
+from cvae_tf.data import flip_half, to_float
 from cvae_tf.layers import convolution
 from train_tf.data import pipeline
 from train_tf.data.datasets import DATASETS
@@ -23,7 +23,14 @@ from train_tf.files import atomic_write, read_json, write_json
 from train_tf.layers import FusedBatchNormalization
 
 FOLDER = Path("runs/evaluation_classifiers")
-DAMAGED = (ValueError, LookupError, TypeError, OSError, zipfile.BadZipFile, zlib.error)
+LOAD_ERRORS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def find_classifier(dataset, images, folder=FOLDER):
@@ -55,7 +62,7 @@ def find_classifier(dataset, images, folder=FOLDER):
     try:
         classifier = keras.saving.load_model(place / "classifier.keras", compile=False)
         accuracy = float(read_json(place / "accuracy.json")["accuracy"])
-    except DAMAGED as error:
+    except LOAD_ERRORS as error:
         raise InputError(
             f"The evaluation classifier in {place} is damaged: delete the folder, and "
             f"it is trained again. {error}"
@@ -66,7 +73,7 @@ def find_classifier(dataset, images, folder=FOLDER):
 
 def fingerprint(split, filters, epochs):
     """12 hex digits that follow from code, size and training images of a classifier."""
-    code = (build_classifier, train_classifier, convolution, mirror_half, scaled)
+    code = (build_classifier, train_classifier, convolution, flip_half, to_float)
     digest = hashlib.sha256(f"{filters} {epochs}".encode())
     for function in code:
         digest.update(inspect.getsource(function).encode())
@@ -113,9 +120,9 @@ def train_classifier(
 
     def prepare(batch, labels, draws):
         if images.mirrored:
-            batch = mirror_half(batch, draws)
+            batch = flip_half(batch, draws)
         shift = translation.get_random_transformation(batch, training=True, seed=draws)
-        batch = translation.transform_images(scaled(batch), shift, training=True)
+        batch = translation.transform_images(to_float(batch), shift, training=True)
         return batch, labels
 
     batches = pipeline.training_batches(
@@ -138,5 +145,5 @@ def read_labels(classifier, images):
 
 def accuracy_of(classifier, split):
     """The accuracy of a classifier on a `cvae_tf.data.Split`, in [0, 1]."""
-    read = read_labels(classifier, scaled(split.images).numpy())
+    read = read_labels(classifier, to_float(split.images).numpy())
     return float(np.mean(read == split.labels))

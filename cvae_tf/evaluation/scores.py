@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from cvae_tf.data import scaled, wrong_labels
+from cvae_tf.data import to_float, wrong_labels
 from cvae_tf.evaluation.classifier import read_labels
 from cvae_tf.evaluation.style import STYLES, correlations, sharpness
 from cvae_tf.ladder.networks import latent_discriminator
@@ -28,7 +28,7 @@ def score(relabeller, classifier, images, seed=0):
     """
     labels, classes = images.test.labels, len(images.class_names)
     requested = wrong_labels(labels, classes, seed)
-    before = scaled(images.test.images).numpy()
+    before = to_float(images.test.images).numpy()
     after = relabeller.relabel(before, requested)
     read = read_labels(classifier, after)
     measure = STYLES[DATASETS[relabeller.dataset].cvae.style]
@@ -50,7 +50,7 @@ def leakage(relabeller, images, seed=0, epochs=20):
     """
     keras.utils.set_random_seed(seed)
     training, test = (
-        relabeller.encode(scaled(split.images).numpy(), split.labels)
+        relabeller.encode(to_float(split.images).numpy(), split.labels)
         for split in (images.train, images.test)
     )
     reader = latent_discriminator(training.shape[-1], len(images.class_names))

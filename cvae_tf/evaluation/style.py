@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def of_strokes(images):
+def stroke_measures(images):
     """Ink, slant and width of strokes, light on dark.
 
     Ink is the sum of all pixels. Slant and width are second moments about the centre of
@@ -32,7 +32,7 @@ def of_strokes(images):
     }
 
 
-def of_colours(images):
+def colour_measures(images):
     """Mean of each colour channel, and how much lighter top, left and middle are.
 
     Args:
@@ -64,7 +64,7 @@ def correlations(before, after, labels, requested):
     of class itself does not count: an 8 may have more ink than the 1 that it was.
 
     Args:
-        before, after: name to (count,), as of `of_strokes`.
+        before, after: name to (count,), as of `stroke_measures`.
         labels, requested: class ids, (count,).
 
     Returns:
@@ -98,4 +98,4 @@ def _mean(weighted, total):
     return weighted.sum((1, 2)) / total
 
 
-STYLES = {"strokes": of_strokes, "colours": of_colours}
+STYLES = {"strokes": stroke_measures, "colours": colour_measures}

@@ -1,1 +1,1 @@
-"""The default VAE: its networks, its loss and its model."""
+"""The ladder, the default VAE: networks, losses, model."""

@@ -6,7 +6,7 @@ Symbols, for an image x with label y, of C classes:
     z1, z2    samples of its detail latents
     c(z, y)   coarse image of style z under label y
     y'        a wrong label, drawn uniformly
-    s         a style to relabel: z0, for every other image a sample of N(0, 1)
+    s         the style to relabel: z0, or for every second image a sample of N(0, 1)
     D, A      latent discriminator, auxiliary classifier (class C: not a real image)
     w         warm-up: rises from 0 to 1 over the first `warm_up` steps
 
@@ -26,16 +26,16 @@ in nats per image, averaged over the images; BCE is summed over pixels and chann
 
 (1) The ELBO: Kingma and Welling 2014; beta: Higgins et al. 2017; levels of latents:
     Sonderby et al. 2016, "Ladder variational autoencoders". Its gradient stops at the
-    coarse image: the likelihood, with its small scale, would outweigh all that the
-    coarse decoder has to learn. Details that cost their full rate from the first step
-    would never be used, so their rate warms up.
-(2) The Bernoulli likelihood of the coarse image alone.
-(3) The style shall not contain the label: Lample et al. 2017, "Fader networks".
-(4) The coarse image shall show the requested label: Odena et al. 2017, "Conditional
+    coarse image: the likelihood, with its small scale, would outweigh the coarse
+    decoder's other terms. The details' rate warms up: at the full rate from the first
+    step they would never be used.
+(2) The Bernoulli likelihood of the coarse image.
+(3) The style must not contain the label: Lample et al. 2017, "Fader networks".
+(4) The coarse image must show the requested label: Odena et al. 2017, "Conditional
     image synthesis with auxiliary classifier GANs".
-(5) Relabelling shall keep the style: Mathieu et al. 2016, "Disentangling factors of
+(5) Relabelling must keep the style: Mathieu et al. 2016, "Disentangling factors of
     variation in deep representations using adversarial training".
-(6) As in the sources of (3) and (4).
+(6) See the sources of (3) and (4).
 """
 
 import dataclasses
@@ -49,19 +49,12 @@ FAKE_WEIGHT = 0.1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Weights of the terms beside the ELBO; see the module's formula.
+    """Weights of the terms (2) to (5) of the module's formula."""
 
-    Attributes:
-        coarse: of the coarse image's cross-entropy (2).
-        adversarial: of the latent discriminator's term (3).
-        label: of the auxiliary classifier's term (4).
-        cycle: of the squared distance of styles (5).
-    """
-
-    coarse: float = 1.0
-    adversarial: float = 20.0
-    label: float = 5.0
-    cycle: float = 5.0
+    coarse: float = 1.0  # (2), cross-entropy of the coarse image
+    adversarial: float = 20.0  # (3), latent discriminator
+    label: float = 5.0  # (4), auxiliary classifier
+    cycle: float = 5.0  # (5), squared distance of styles
 
 
 def kl_from_uniform(logits):

@@ -14,20 +14,20 @@ from cvae_tf.ladder.losses import (
 from cvae_tf.ladder.networks import DetailLevel
 from cvae_tf.layers import Sampling
 from cvae_tf.likelihoods import Bernoulli, normal_kl
-from cvae_tf.model import CVAE, Level, images_and_labels
+from cvae_tf.model import CVAE, LatentLevel, images_and_labels
 from train_tf.distributed import replicas
 
-LABEL_ERROR_COST = 1000.0  # nats in `search_objective` if no label is followed
+LABEL_ERROR_COST = 1000.0  # nats per image if no relabelled image follows its label
 
 
 @keras.saving.register_keras_serializable("cvae_tf")
 class LadderCVAE(CVAE):
     """A conditional VAE with a style vector on top and maps of detail latents below.
 
-    The encoder reads the style from the image alone. The coarse decoder draws a coarse
-    image from style and label. The detail levels, the coarsest first, add what it
-    lacks: the prior computes the variance of the details from the image so far, the
-    posterior also sees the image, and the decoder adds the details to the image so far.
+    The encoder computes the style from only the image, the coarse decoder a coarse
+    image from style and label. The detail levels, the coarsest first, refine this
+    reconstruction: the prior computes the details' variance from the current
+    reconstruction, the posterior also sees the image, and the decoder adds the details.
 
     To relabel an image, its style is decoded under the requested label, and the details
     stay at the mean of their prior, zero. The result is the coarse image.
@@ -38,11 +38,11 @@ class LadderCVAE(CVAE):
         encoder: image -> mean and log variance of the style.
         decoder: the coarse decoder: style, label -> logits of the coarse image,
             features.
-        likelihood, classes, beta, seed: as `CVAE`.
+        likelihood, classes, beta, seed: see `CVAE`.
         details: a `DetailLevel` for each map, the coarsest first.
         latent_discriminator: style -> logits of the labels.
         auxiliary_classifier: image -> logits of the labels, and of "not a real image".
-        loss_weights: a `LossWeights`, or its values by name.
+        loss_weights: a `LossWeights`, or a dict of its values by name.
         warm_up: number of training steps in which terms are phased in.
     """
 
@@ -94,7 +94,6 @@ class LadderCVAE(CVAE):
 
     @property
     def details(self):
-        """A `DetailLevel` for each map, the coarsest first."""
         levels = zip(self.priors, self.posteriors, self.detail_decoders, strict=True)
         return [DetailLevel(*level) for level in levels]
 
@@ -111,38 +110,37 @@ class LadderCVAE(CVAE):
         outputs, levels, style, coarse = self._encode_and_decode(
             images, labels, training=True
         )
-        terms = self.terms_of(images, outputs, levels, training=True)
+        terms = self.elbo_terms_of(images, outputs, levels, training=True)
         warm_up = tf.cast(self.optimizer.iterations, tf.float32) / self.warm_up
         warm_up = tf.minimum(1.0, warm_up)
         detail_rate = sum(normal_kl(*level) for level in levels[1:])
-        not_yet = (1 - warm_up) * self.beta * detail_rate
+        warm_up_discount = (1 - warm_up) * self.beta * detail_rate
         coarse_term = self.loss_weights.coarse * self.coarse_likelihood(images, coarse)
-        loss = tf.reduce_mean(terms["negative_elbo"] - not_yet + coarse_term)
+        loss = tf.reduce_mean(terms["negative_elbo"] - warm_up_discount + coarse_term)
 
         adversaries = [
             *self.latent_discriminator.trainable_variables,
             *self.auxiliary_classifier.trainable_variables,
         ]
         ids = {id(variable) for variable in adversaries}
-        of_vae = [v for v in self.trainable_variables if id(v) not in ids]
+        vae = [v for v in self.trainable_variables if id(v) not in ids]
         if not self.has_label_terms:
-            return [(loss, of_vae)], terms
+            return [(loss, vae)], terms
         label_terms, adversary_loss, terms["label_accuracy"] = self._label_terms(
             images, labels, levels[0].mean, style, warm_up
         )
-        return [(loss + label_terms, of_vae), (adversary_loss, adversaries)], terms
+        return [(loss + label_terms, vae), (adversary_loss, adversaries)], terms
 
     def _label_terms(self, images, labels, mean, style, warm_up):
-        """The terms (3) to (6) of `cvae_tf.ladder.losses`.
+        """Compute the terms (3) to (6) of `cvae_tf.ladder.losses`.
 
         Args:
             mean, style: mean and sample of the images' style, (batch, latents).
             warm_up: from 0 to 1.
 
         Returns:
-            The terms of the VAE, a scalar; the loss of latent discriminator and
-            auxiliary classifier, a scalar; and 1 for each relabelled image that shows
-            the requested label, (batch,).
+            The sum of (3) to (5), a scalar; the loss (6), a scalar; and 1 for each
+            relabelled image that reads as the requested label, else 0, (batch,).
         """
         styles, wrong = self._styles_to_relabel(style), self._wrong_labels(labels)
         relabelled = self._coarse_image(styles, wrong, training=True)
@@ -162,10 +160,10 @@ class LadderCVAE(CVAE):
             + cross_entropy(labels, self.auxiliary_classifier(images, training=True))
             + warm_up * FAKE_WEIGHT * cross_entropy(fake, image_logits)
         )
-        return label_terms, adversary_loss, self._shows(image_logits, wrong)
+        return label_terms, adversary_loss, self._reads_as(image_logits, wrong)
 
     def test_step(self, data):
-        """As `CVAE`, with "label_accuracy" of the images' own styles."""
+        """Add "label_accuracy" of images relabelled with their own styles."""
         if not self.has_label_terms:
             return super().test_step(data)
         images, labels = self.check(*images_and_labels(data))
@@ -174,16 +172,15 @@ class LadderCVAE(CVAE):
         wrong = (labels + 1 + rows % (self.classes - 1)) % self.classes
         logits = self.auxiliary_classifier(self.relabel(images, wrong))
         terms = self.elbo_terms(images, labels)
-        terms["label_accuracy"] = self._shows(logits, wrong)
+        terms["label_accuracy"] = self._reads_as(logits, wrong)
         return self._track(terms["negative_elbo"], terms)
 
     def get_metrics_result(self):
-        """Keras's, with "label_accuracy" and "search_objective" if labels are trained.
+        """Add "search_objective" to the metrics, if labels are trained.
 
-        "label_accuracy" is the share of relabelled images that the auxiliary classifier
-        reads as the requested label; the classifier is trained with the VAE, so this is
-        no independent evaluation. "search_objective" is the negative ELBO at beta 1,
-        plus `LABEL_ERROR_COST` times the share of the others.
+        It is the negative ELBO at beta 1, plus `LABEL_ERROR_COST` times the share of
+        relabelled images that the auxiliary classifier does not read as the requested
+        label. That classifier is trained with the VAE: no independent evaluation.
         """
         metrics = super().get_metrics_result()
         if not self.has_label_terms:
@@ -196,18 +193,18 @@ class LadderCVAE(CVAE):
 
     def get_config(self):
         weights = dataclasses.asdict(self.loss_weights)
-        own = {"loss_weights": weights, "warm_up": self.warm_up}
-        return {**super().get_config(), **own}
+        config = super().get_config()
+        return {**config, "loss_weights": weights, "warm_up": self.warm_up}
 
     def _encode_and_decode(self, images, labels, training):
-        """As `decode_posterior`, with the style and the logits of the coarse image."""
+        """`decode_posterior`, then the style and the logits of the coarse image."""
         mean, log_var = self.encode(images, labels, training)
         style = self.sample(mean, log_var)
         coarse, features = self.decode(style, labels, training)
         features = tf.stop_gradient(features)
         image = tf.stop_gradient(self.coarse_likelihood.mean(coarse))
         location = self.likelihood.to_location(image)
-        levels = [Level(mean, log_var)]
+        levels = [LatentLevel(mean, log_var)]
         for level, sample in zip(self.details, self.samples, strict=True):
             image = self.likelihood.to_image(location)
             context, prior_log_var = level.prior([features, image], training=training)
@@ -218,7 +215,7 @@ class LadderCVAE(CVAE):
                 [sample(*posterior), context, location], training=training
             )
             location = outputs[..., : self.image_shape[-1]]
-            levels.append(Level(*posterior, 0.0, prior_log_var))
+            levels.append(LatentLevel(*posterior, 0.0, prior_log_var))
         return outputs, levels, style, coarse
 
     def _coarse_image(self, style, labels, training=False):
@@ -226,7 +223,7 @@ class LadderCVAE(CVAE):
         return self.coarse_likelihood.mean(logits)
 
     def _styles_to_relabel(self, style):
-        """The images' styles, every other one replaced by a sample of the prior.
+        """Replace every second style by a sample of the prior.
 
         Otherwise most of the prior would never be decoded in training.
         """
@@ -243,7 +240,7 @@ class LadderCVAE(CVAE):
         )
         return (labels + steps[replica::count]) % self.classes
 
-    def _shows(self, logits, labels):
-        """1 where the auxiliary classifier's logits read as the label, (batch,)."""
+    def _reads_as(self, logits, labels):
+        """1 where the auxiliary classifier's logits read as the label, else 0."""
         read = tf.argmax(logits[:, : self.classes], -1, labels.dtype)
         return tf.cast(read == labels, tf.float32)

@@ -1,4 +1,4 @@
-"""The networks of the ladder, as functional models."""
+"""The networks of the ladder, the default VAE, as functional models."""
 
 import math
 from typing import NamedTuple
@@ -12,26 +12,29 @@ from cvae_tf.layers import (
     GaussianParameters,
     check_multiple_of_4,
     convolution,
+    decoder_inputs,
     residual_block,
     silu,
     with_label_channel,
 )
 
-# Where a prior is overconfident, one odd stroke costs thousands of nats, and its
-# gradient outweighs all others.
+# Where a prior is overconfident, an outlier costs thousands of nats, and its gradient
+# outweighs all others.
 PRIOR_LOG_VAR_BOUND = 4.0
-PIXEL_SCALE = 4.0  # brings pixels, and what images lack, to about 1
-INITIAL_LOG_SCALE = -4.0  # of a discretised likelihood
-INITIAL_LOG_VAR = -5.0  # of the details' posterior
+PIXEL_SCALE = 4.0  # brings pixels and reconstruction errors to about 1
+INITIAL_LOG_SCALE = -4.0  # log scale of a discretised likelihood
+INITIAL_LOG_VAR = -5.0  # log variance of the details' posterior
 
 
 class DetailLevel(NamedTuple):
-    """One map of detail latents, which add what the image so far lacks.
+    """One map of detail latents, which refine the current reconstruction.
 
-    prior: features, image so far -> context, log variance of the details (mean 0).
-    posterior: image, label, context, image so far -> mean and log variance.
-    decoder: details, context, location of the image so far -> its next location; on the
-        last level, all outputs of the likelihood. Details of zero keep the location.
+    prior: features, current reconstruction -> context, log variance of the details
+        (mean 0).
+    posterior: image, label, context, current reconstruction -> mean and log variance.
+    decoder: details, context, location of the current reconstruction -> its next
+        location; on the last level, all outputs of the likelihood. Details of zero keep
+        the location.
     """
 
     prior: keras.Model
@@ -63,8 +66,7 @@ def compact(
     Args:
         image_shape: (height, width, channels); height and width are multiples of 4.
         classes: number of labels.
-        outputs_per_channel: number of outputs that the likelihood needs per pixel and
-            channel.
+        outputs_per_channel: number of the likelihood's outputs per pixel and channel.
         decoder_label: whether the decoder receives the label.
         latents: number of style latents.
         detail_latents: number of latents at each position of a map.
@@ -96,7 +98,7 @@ def compact(
 
 
 def latent_discriminator(latents, classes):
-    """Reads the label from the style: style -> logits of the labels."""
+    """Style -> logits of the labels."""
     style = keras.Input((latents,), name="style")
     x = layers.Dense(128, activation="relu", name="dense_a")(style)
     x = layers.Dense(128, activation="relu", name="dense_b")(x)
@@ -105,7 +107,7 @@ def latent_discriminator(latents, classes):
 
 
 def auxiliary_classifier(image_shape, classes, width=48):
-    """Reads the label from an image: image -> logits of the labels, and of "not real".
+    """Image -> logits of the labels, and of "not a real image".
 
     It downsamples by averaging: the gradient of strided convolutions is uneven from
     pixel to pixel, and a decoder trained by it draws checkerboards.
@@ -139,11 +141,8 @@ def _coarse_decoder(image_shape, classes, latents, width, decoder_label):
     rows, columns, channels = image_shape
     quarter = (rows // 4, columns // 4, 2 * width)
     style = keras.Input((latents,), name="style")
-    embedding, inputs, x = None, style, style
-    if decoder_label:
-        label = keras.Input((), dtype="int32", name="label")
-        embedding = layers.Embedding(classes, 32, name="label_embedding")(label)
-        inputs, x = [style, label], layers.Concatenate()([style, embedding])
+    inputs, embedding = decoder_inputs(style, classes, decoder_label)
+    x = layers.Concatenate()([style, embedding]) if decoder_label else style
     x = silu(layers.Dense(128, name="dense_a")(x))
     x = layers.Dense(math.prod(quarter), name="dense_b")(x)
     x = layers.Reshape(quarter)(x)
@@ -159,7 +158,7 @@ def _coarse_decoder(image_shape, classes, latents, width, decoder_label):
 
 def _detail_prior(image_shape, features_shape, context_shape, detail_latents):
     features = keras.Input(features_shape, name="features")
-    image = keras.Input(image_shape, name="image_so_far")
+    image = keras.Input(image_shape, name="reconstruction")
     x = layers.Rescaling(PIXEL_SCALE, -PIXEL_SCALE / 2, name="centred")(image)
     x = convolution(x, features_shape[-1], "stem", 5, strides=2)
     y = convolution(silu(features), features_shape[-1], "features_convolution")
@@ -176,21 +175,21 @@ def _detail_posterior(image_shape, context_shape, detail_latents, classes, width
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int32", name="label")
     context = keras.Input(context_shape, name="context")
-    image_so_far = keras.Input(image_shape, name="image_so_far")
+    reconstruction = keras.Input(image_shape, name="reconstruction")
     float32 = {"dtype": "float32"}
-    lacking = layers.Subtract(name="lacking", **float32)([image, image_so_far])
-    x = layers.Rescaling(PIXEL_SCALE, name="lacking_scaled")(lacking)
+    error = layers.Subtract(name="error", **float32)([image, reconstruction])
+    x = layers.Rescaling(PIXEL_SCALE, name="error_scaled")(error)
     x = with_label_channel(layers.Concatenate()([image, x]), label, classes)
     x = _downsample(convolution(x, width, "stem", 5, strides=2), context_shape)
     y = convolution(silu(context), context_shape[-1], "context_convolution")
     x = silu(residual_block(layers.Add(name="join")([x, y]), "block"))
-    # The mean starts as a transform of exactly what is lacking.
+    # The mean starts as the cosine transform of the error.
     small = {"kernel_initializer": keras.initializers.VarianceScaling(0.01), **float32}
     patch = image_shape[0] // context_shape[0]
     transform = {"use_bias": False, "kernel_initializer": CosineTransform(PIXEL_SCALE)}
     shortcut = layers.Conv2D(
         detail_latents, patch, patch, name="shortcut", **transform, **float32
-    )(lacking)
+    )(error)
     residual = convolution(x, detail_latents, "residual", **small)
     mean = layers.Add(name="mean", **float32)([shortcut, residual])
     initial = keras.initializers.Constant(INITIAL_LOG_VAR)
@@ -198,7 +197,7 @@ def _detail_posterior(image_shape, context_shape, detail_latents, classes, width
         x, detail_latents, "log_var", bias_initializer=initial, **small
     )
     parameters = layers.Concatenate(name="parameters", **float32)([mean, log_var])
-    inputs = [image, label, context, image_so_far]
+    inputs = [image, label, context, reconstruction]
     outputs = GaussianParameters(name="posterior")(parameters)
     return keras.Model(inputs, outputs, name="detail_posterior")
 
@@ -236,7 +235,7 @@ def _detail_decoder(image_shape, context_shape, detail_latents, outputs_per_chan
 
 
 def _downsample(x, shape):
-    """Bring features of half the image's size to the size of a map of details."""
+    """Bring features of half the image's size to the shape of a map of details."""
     if x.shape[1] == shape[0]:
         return x
     return convolution(silu(x), shape[-1], "down", strides=2)

@@ -11,11 +11,11 @@ import pytest
 
 from cvae_tf import config
 from cvae_tf.config import (
-    RECIPES,
-    SPACE,
+    SEARCH_SPACE,
+    TRAINING_DEFAULTS,
     CVAEConfig,
     CVAEOptions,
-    Recipe,
+    TrainingDefaults,
     TuneCVAEConfig,
 )
 from cvae_tf.ladder.losses import LossWeights
@@ -41,7 +41,7 @@ def test_choices_are_the_names_in_the_dicts(option, names):
 
 
 def test_recipes_are_of_networks():
-    assert set(RECIPES) <= set(NETWORKS)
+    assert set(TRAINING_DEFAULTS) <= set(NETWORKS)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_every_option_has_a_description():
 
 
 def test_search_space_has_values_that_a_training_accepts():
-    assert TuneCVAEConfig().tune == tuple(SPACE)
-    for name, values in SPACE.items():
+    assert TuneCVAEConfig().tune == tuple(SEARCH_SPACE)
+    for name, values in SEARCH_SPACE.items():
         for value in values:
             assert getattr(CVAEConfig(**{name: value}), name) == value
 
@@ -172,7 +172,7 @@ def test_file_of_options_keeps_open_what_was_not_asked(tmp_path, monkeypatch):
 
 def test_help_gives_the_defaults_that_follow_from_other_options():
     source = inspect.getsource(config)
-    recipes = [Recipe(), *RECIPES.values()]
+    recipes = [TrainingDefaults(), *TRAINING_DEFAULTS.values()]
     for name, values in {
         "epochs": [spec.epochs for spec in SPECS.values()],
         "batch_size": [recipe.batch_size for recipe in recipes],

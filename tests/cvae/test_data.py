@@ -9,8 +9,8 @@ from tiny import tiny_cvae_config, write_small_sets
 
 from cvae_tf.data import (
     evaluation_batches,
+    flip_half,
     load_images,
-    mirror_half,
     training_batches,
     wrong_labels,
 )
@@ -81,7 +81,7 @@ def test_digits_are_never_mirrored_and_objects_are(small_sets, tmp_path):
 
 def test_mirrored_image_is_reversed_left_to_right():
     images = tf.constant(np.arange(200, dtype="uint8").reshape(50, 1, 4, 1))
-    mirrored = mirror_half(images, Draws([1, 2], 50)).numpy()
+    mirrored = flip_half(images, Draws([1, 2], 50)).numpy()
     changed = (mirrored != images.numpy()).any((1, 2, 3))
     assert 10 < changed.sum() < 40
     np.testing.assert_array_equal(mirrored[changed], images.numpy()[changed, :, ::-1])

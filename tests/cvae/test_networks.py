@@ -70,15 +70,15 @@ def test_details_of_zero_add_zero(number):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_details_start_as_what_the_image_lacks(shape):
+def test_details_start_as_the_reconstruction_error(shape):
     """As many latents as a patch has values keep all of it."""
     level = compact(shape, 10, detail_latents=4 * shape[-1]).details[1]
     keras.utils.set_random_seed(0)
-    image, image_so_far = tf.random.uniform((2, 3, *shape))
-    lacking = image - image_so_far
-    details = level.posterior.get_layer("shortcut")(lacking)
+    image, reconstruction = tf.random.uniform((2, 3, *shape))
+    error = image - reconstruction
+    details = level.posterior.get_layer("shortcut")(error)
     added = level.decoder.get_layer("shortcut")(details)
-    np.testing.assert_allclose(added, lacking, atol=1e-5)
+    np.testing.assert_allclose(added, error, atol=1e-5)
 
 
 @pytest.mark.parametrize("decoder_label", [True, False])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cvae_tf import relabel, report
-from cvae_tf.data import load_images, scaled
+from cvae_tf.data import load_images, to_float
 from cvae_tf.relabel import (
     Relabeller,
     draw_wrong_labels,
@@ -22,7 +22,7 @@ class Perfect:
     """Returns a real image of the requested label."""
 
     def __init__(self, split):
-        self.images = scaled(split.images).numpy()
+        self.images = to_float(split.images).numpy()
         self.rows = [np.flatnonzero(split.labels == label) for label in range(10)]
 
     def relabel(self, images, labels):
@@ -38,14 +38,14 @@ def images(small_sets):
 def read(images):
     """The labels of images of the test split."""
     labels = {
-        scaled(image).numpy().tobytes(): label
+        to_float(image).numpy().tobytes(): label
         for image, label in zip(images.test.images, images.test.labels, strict=True)
     }
     return lambda some: [labels[image.tobytes()] for image in some]
 
 
 def test_each_image_is_redrawn_under_each_label(images, read):
-    some = scaled(images.test.images[:3]).numpy()
+    some = to_float(images.test.images[:3]).numpy()
     table = under_all_labels(Perfect(images.test), some, 10)
     assert table.shape == (3, 10, 28, 28, 1)
     for row in table:
@@ -71,7 +71,7 @@ def test_saved_model_relabels(trained_cvae, images, monkeypatch):
     _, results, _ = trained_cvae
     relabeller = Relabeller(results["saved_model"])
     assert relabeller.class_names == [str(n) for n in range(10)]
-    originals = scaled(images.test.images[:7]).numpy()
+    originals = to_float(images.test.images[:7]).numpy()
     labels = np.arange(7, dtype="int32")
     relabelled = relabeller.relabel(originals, labels)
     assert relabelled.shape == originals.shape

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny import uncompiled
 
-from cvae_tf.data import load_images, scaled
+from cvae_tf.data import load_images, to_float
 from cvae_tf.evaluation import scores
 from cvae_tf.evaluation.scores import as_text, leakage, score
 
@@ -25,7 +25,7 @@ class Perfect(Unchanged):
     """Returns a real image of the requested label, and encodes noise."""
 
     def __init__(self, split):
-        self.images = scaled(split.images).numpy()
+        self.images = to_float(split.images).numpy()
         self.rows = [np.flatnonzero(split.labels == label) for label in range(10)]
 
     def relabel(self, images, labels):
@@ -40,7 +40,7 @@ class Oracle:
 
     def __init__(self, split):
         self.labels = {
-            scaled(image).numpy().tobytes(): label
+            to_float(image).numpy().tobytes(): label
             for image, label in zip(split.images, split.labels, strict=True)
         }
 

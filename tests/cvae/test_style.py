@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from cvae_tf.evaluation.style import correlations, of_colours, of_strokes, sharpness
+from cvae_tf.evaluation.style import (
+    colour_measures,
+    correlations,
+    sharpness,
+    stroke_measures,
+)
 
 
 def stroke(lean, width=1, height=20):
@@ -16,7 +21,7 @@ def stroke(lean, width=1, height=20):
 
 
 def test_upright_stroke_has_no_slant_and_its_own_ink():
-    style = of_strokes(stroke(0, width=3))
+    style = stroke_measures(stroke(0, width=3))
     assert style["ink"][0] == 60
     assert style["slant"][0] == pytest.approx(0, abs=1e-6)
     # The deviation of -1, 0, 1.
@@ -24,21 +29,21 @@ def test_upright_stroke_has_no_slant_and_its_own_ink():
 
 
 def test_slant_is_pixels_to_the_right_for_each_pixel_up():
-    style = of_strokes(stroke(1, height=15))
+    style = stroke_measures(stroke(1, height=15))
     assert style["slant"][0] == pytest.approx(1, rel=1e-4)
     assert style["width"][0] == pytest.approx(0, abs=1e-2)
-    assert of_strokes(stroke(1, height=15)[:, :, ::-1])["slant"][0] < -0.99
+    assert stroke_measures(stroke(1, height=15)[:, :, ::-1])["slant"][0] < -0.99
 
 
 def test_black_image_has_finite_style():
-    style = of_strokes(np.zeros((2, 28, 28, 1)))
+    style = stroke_measures(np.zeros((2, 28, 28, 1)))
     assert all(np.isfinite(value).all() for value in style.values())
 
 
 def test_colours_and_layout_of_a_half_lit_image():
     image = np.zeros((1, 32, 32, 3))
     image[:, :16, :, 0] = 0.6  # red above, black below
-    style = of_colours(image)
+    style = colour_measures(image)
     assert [style[c][0] for c in ("red", "green", "blue")] == pytest.approx([0.3, 0, 0])
     assert style["top"][0] == pytest.approx(0.2)
     assert style["left"][0] == pytest.approx(0)

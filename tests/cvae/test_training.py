@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from tiny import tiny_cvae_config, uncompiled
 
-from cvae_tf.config import SPACE, TuneCVAEConfig
+from cvae_tf.config import SEARCH_SPACE, TuneCVAEConfig
 from cvae_tf.model import TERMS
 from cvae_tf.training import CVAETask, train
 from train_tf.data.datasets import DATASETS
@@ -77,7 +77,7 @@ def test_run_interrupted_in_an_epoch_ends_with_the_same_results(
 def test_broken_images_stop_the_run_with_their_range(tmp_path, small_sets, monkeypatch):
     config = tiny_cvae_config(tmp_path, small_sets)
     monkeypatch.setattr(
-        "cvae_tf.data.scaled", lambda x: tf.cast(x, tf.float32) * np.nan
+        "cvae_tf.data.to_float", lambda x: tf.cast(x, tf.float32) * np.nan
     )
     message = "image from 0 to 1. Received: nan"
     with pytest.raises(InputError, match=message), uncompiled():
@@ -129,9 +129,9 @@ def test_search_starts_from_the_defaults_of_the_data_set(dataset):
     config = TuneCVAEConfig(dataset=dataset).resolve()
     start = CVAETask.tracked_options(config)
     spec = DATASETS[dataset].cvae
-    assert start["latents"] == spec.latents in SPACE["latents"]
+    assert start["latents"] == spec.latents in SEARCH_SPACE["latents"]
     assert start["label_weight"] == spec.loss_weights["label"] > 0
-    assert all(start[name] is not None for name in SPACE)
+    assert all(start[name] is not None for name in SEARCH_SPACE)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
