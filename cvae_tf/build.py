@@ -37,7 +37,7 @@ def build_cvae(
         network: a name in `NETWORKS`.
         likelihood: a name in `LIKELIHOODS`.
         decoder_label: whether the decoder receives the label.
-        latents, detail_latents, width: sizes of the network; None for its own defaults.
+        latents, detail_latents, width: sizes of the network; None for its defaults.
         beta: weight of the rate.
         loss_weights: a `LossWeights`, or a dict of its values by name ("compact" only).
         warm_up: number of training steps in which terms of the loss are phased in

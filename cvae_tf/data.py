@@ -26,7 +26,7 @@ class LabelledImages(NamedTuple):
     validation: Split
     test: Split
     class_names: tuple[str, ...]
-    mirrored: bool  # as in `train_tf.data.datasets.DatasetSpec`
+    mirrored: bool  # see `train_tf.data.datasets.DatasetSpec`
 
     @property
     def image_shape(self):
@@ -34,7 +34,6 @@ class LabelledImages(NamedTuple):
 
     @property
     def counts(self):
-        """The number of images in each split."""
         splits = ("train", "validation", "test")
         return {name: len(getattr(self, name).labels) for name in splits}
 
@@ -107,8 +106,7 @@ def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
 def flip_half(images, draws):
     """Flip images, (batch, height, width, channels), sideways with probability 1/2.
 
-    Args:
-        draws: `train_tf.data.pipeline.Draws`.
+    `draws` are `train_tf.data.pipeline.Draws`.
     """
     uniform = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
     return tf.where(draws.rows(uniform) < 0.5, images, tf.reverse(images, [2]))
@@ -120,15 +118,9 @@ def to_float(images):
 
 
 def wrong_labels(labels, classes, seed):
-    """Draw another label for each label, uniformly.
+    """Draw another label, uniformly, for each of the class ids `labels`, (count,).
 
-    Args:
-        labels: class ids, (count,).
-        classes: number of classes.
-        seed: integer; the same seed gives the same labels.
-
-    Returns:
-        Class ids, (count,), int32.
+    The result is (count,), int32. The same integer seed gives the same labels.
     """
     steps = np.random.default_rng(seed).integers(1, classes, len(labels))
     return ((labels + steps) % classes).astype("int32")

@@ -26,7 +26,6 @@ class Sampling(Float32Layer):
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, mean, log_var):
-        """A sample in the shape of `mean`."""
         noise = keras.random.normal(ops.shape(mean), seed=self.generator)
         return mean + ops.exp(0.5 * log_var) * noise
 
@@ -122,12 +121,8 @@ def _cosine(position, frequency, size):
 def with_label_channel(image, label, classes):
     """Concatenate a label's embedding, height * width numbers, as one more channel.
 
-    Args:
-        image: (batch, height, width, channels).
-        label: class ids from 0 to classes - 1, (batch,).
-
-    Returns:
-        (batch, height, width, channels + 1).
+    (batch, height, width, channels) and class ids from 0 to classes - 1, (batch,), to
+    (batch, height, width, channels + 1).
     """
     height, width = image.shape[1:3]
     row = layers.Embedding(classes, height * width, name="label_embedding")(label)

@@ -1,8 +1,7 @@
 """Likelihoods p(x | z): distortion of images, and the KL divergence of latents.
 
 A likelihood turns the decoder's outputs, real numbers, into a density or a probability
-of the image. Called with images and outputs it gives the distortion of each image,
--log p(x | z), summed over pixels and channels, in nats.
+of the image.
 """
 
 import math
@@ -31,6 +30,9 @@ class Float32Layer(layers.Layer):
 
 class Likelihood(Float32Layer):
     """Base class. The outputs' channels are [location, further parameters].
+
+    Called with images and outputs, it gives the distortion of each image, -log p(x | z)
+    summed over pixels and channels, (batch,), nats.
 
     Attributes:
         outputs_per_channel: number of outputs per pixel and channel.
@@ -76,7 +78,6 @@ class Gaussian(Likelihood):
         )
 
     def call(self, images, outputs, training=False):
-        """The distortion of each image, (batch,), nats."""
         squares = ops.square(images - outputs)
         variance = self.variance
         if training:
@@ -104,7 +105,6 @@ class Bernoulli(Likelihood):
     is_density = False
 
     def call(self, images, outputs, training=False):
-        """The distortion of each image, (batch,), nats."""
         entropy = ops.softplus(outputs) - images * outputs
         return ops.sum(entropy, axis=(1, 2, 3))
 
@@ -129,7 +129,6 @@ class DiscretizedLogistic(Likelihood):
     is_density = False
 
     def call(self, images, outputs, training=False):
-        """The distortion of each image, (batch,), nats; at least 0."""
         means, log_scales = ops.split(outputs, 2, axis=-1)
         steepness = ops.exp(-ops.clip(log_scales, -LOG_VAR_BOUND, LOG_VAR_BOUND))
         centred = images - means
@@ -160,8 +159,8 @@ def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
     KL(q || p) = 1/2 sum [ (v_q + (m_q - m_p)^2) / v_p - 1 + log v_p - log v_q ]
 
     Args:
-        mean, log_var: of q, (batch, ...).
-        prior_mean, prior_log_var: of p, the same shape or broadcast to it.
+        mean, log_var: parameters of q, (batch, ...).
+        prior_mean, prior_log_var: parameters of p, the same shape or broadcast to it.
 
     Returns:
         (batch,), nats.

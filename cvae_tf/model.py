@@ -103,15 +103,11 @@ class CVAE(keras.Model):
         """Compute the negative ELBO of each image and its terms.
 
         Args:
-            images: (batch, height, width, channels), in [0, 1].
-            labels: class ids, (batch,) or (batch, 1).
+            images, labels: see `check`, also for errors.
 
         Returns:
             Dict of arrays, (batch,), by name: "distortion", "rate", "negative_elbo", in
             nats, and "bits_per_dim".
-
-        Raises:
-            ValueError: see `check`.
         """
         images, labels = self.check(images, labels)
         outputs, levels = self.decode_posterior(images, labels, training)
@@ -143,14 +139,10 @@ class CVAE(keras.Model):
         """Redraw images under other labels.
 
         Args:
-            images: (batch, height, width, channels), in [0, 1].
-            labels: the requested labels, (batch,) or (batch, 1).
+            images, labels: see `check`, also for errors.
 
         Returns:
             Images of the same shape, float32 in [0, 1].
-
-        Raises:
-            ValueError: see `check`.
         """
         images, labels = self.check(images, labels)
         mean, _ = self.encode(images, labels)
@@ -185,6 +177,10 @@ class CVAE(keras.Model):
     def check(self, images, labels):
         """Convert images to float32 and labels to int32, (batch,).
 
+        Args:
+            images: (batch, height, width, channels), in [0, 1].
+            labels: class ids, (batch,) or (batch, 1).
+
         Raises:
             ValueError: if the images have another shape than the encoder's, or values
                 outside of [0, 1], NaN among them; for labels see `check_labels`.
@@ -197,12 +193,12 @@ class CVAE(keras.Model):
                 f"{tuple(images.shape)}"
             )
         with _range_as_value_error():
-            checked = within("image", images, 0, 1)
+            images = within("image", images, 0, 1)
         if self.jit_compile and not tf.executing_eagerly():
             # XLA, Keras's default on a GPU, drops assertions; a loss of NaN shows.
             fits = tf.reduce_all((images >= 0) & (images <= 1))
-            checked = tf.where(fits, checked, np.nan)
-        return checked, self.check_labels(labels)
+            images = tf.where(fits, images, np.nan)
+        return images, self.check_labels(labels)
 
     def check_labels(self, labels):
         """Convert labels to int32, (batch,).

@@ -120,7 +120,7 @@ def relabel_image(model, image, label, out):
         model: see `Relabeller`.
         image: a file in any format that Pillow opens.
         label: id or name of a class; None for all.
-        out: the folder to write to.
+        out: folder of the figure.
 
     Returns:
         The path of the figure, as text.
@@ -187,12 +187,9 @@ def draw_wrong_labels(
     class under all labels.
 
     Args:
-        folder: the folder to write to.
         relabeller: an object with `Relabeller.relabel`.
         split: a `cvae_tf.data.Split`.
-        class_names: one per class.
-        count: number of images in wrong_labels.png.
-        seed: integer seed of the choice of images and wrong labels.
+        count, seed: see `evaluate_relabelling`.
     """
     folder = Path(folder)
     rows = np.random.default_rng(seed).choice(len(split.labels), count, replace=False)

@@ -32,7 +32,6 @@ def write_projector(folder, latents, labels, images, class_names):
         latents: (count, latents).
         labels: class ids, (count,).
         images: (count, height, width, channels), in [0, 1].
-        class_names: one per class.
     """
     folder = Path(folder)
     count, height, width, channels = images.shape
@@ -60,7 +59,6 @@ def draw_stacked(path, images, labels, relabelled, requested):
     """Draw images in a square grid, and the relabelled images in another beside it.
 
     Args:
-        path: the file to write.
         images, relabelled: (count, height, width, channels), in [0, 1].
         labels, requested: titles of the images and of the relabelled images.
     """
@@ -88,10 +86,8 @@ def draw_all_labels(path, images, relabelled, class_names):
     """Draw a row for each image: the image, then its relabelled images.
 
     Args:
-        path: the file to write.
         images: (count, height, width, channels), in [0, 1].
         relabelled: (count, classes, height, width, channels), in [0, 1].
-        class_names: one per column of `relabelled`.
     """
     table = np.concatenate([images[:, None], relabelled], axis=1)
     figure, axes = _grid(table, 0.01)
@@ -104,10 +100,8 @@ def draw_reconstructions(path, images, reconstructions, samples, class_names):
     """Draw images above their reconstructions, and samples of each class below.
 
     Args:
-        path: the file to write.
         images, reconstructions: (classes, height, width, channels), in [0, 1].
         samples: (rows, classes, height, width, channels), in [0, 1].
-        class_names: one per column.
     """
     table = np.concatenate([images[None], reconstructions[None], samples])
     figure, axes = _grid(table, 0.04)

@@ -31,10 +31,7 @@ TRACKED_OPTIONS += ["epochs", "batch_size", "learning_rate", "schedule", "seed"]
 
 
 def train(config):
-    """Train a conditional VAE, or resume its run, and export its best epoch.
-
-    Args:
-        config: a `CVAEConfig`.
+    """Train a VAE from a `CVAEConfig`, or resume its run; export its best epoch.
 
     Returns:
         The content of results.json, with "test" and "validation" metrics; None on
@@ -195,9 +192,7 @@ def export_cvae(model, config, images):
     `generate` (label, seed -> image).
 
     Args:
-        model: the trained `CVAE`.
-        config: its `CVAEConfig`.
-        images: its `cvae_tf.data.LabelledImages`.
+        images: the `cvae_tf.data.LabelledImages` of its training.
 
     Returns:
         The folder of the SavedModel's version.

@@ -35,8 +35,6 @@ COLOURS = (
 
 
 class Split(NamedTuple):
-    """Images and their masks."""
-
     images: np.ndarray  # (count, size, size, 3), uint8
     masks: np.ndarray  # class ids, (count, size, size, 1), uint8; 255 is ignored
     names: np.ndarray  # the images' file names
@@ -57,15 +55,11 @@ class SegmentationData(NamedTuple):
 
     @property
     def counts(self):
-        """The number of images in each split."""
         return {split: len(names) for split, names in self.split.items()}
 
 
 def load_data(config):
-    """Load, resize and split the images and masks of a `UNetConfig`.
-
-    Returns:
-        `SegmentationData`.
+    """Read, resize and split a `UNetConfig`'s images and masks: `SegmentationData`.
 
     Raises:
         InputError: if data is missing or invalid.

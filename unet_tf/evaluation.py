@@ -26,7 +26,7 @@ def evaluate(saved_model, data):
 
     Args:
         saved_model: folder of the SavedModel.
-        data: `unet_tf.data.SegmentationData` of the pets.
+        data: the pets' `unet_tf.data.SegmentationData`.
 
     Returns:
         "metrics", a dict with the keys of `METRICS`, and "mean_iou_per_image", a list.
@@ -56,9 +56,7 @@ def evaluate(saved_model, data):
 def probabilities_of(saved_model, images):
     """Class probabilities predicted by a SavedModel, (count, height, width, classes).
 
-    Args:
-        saved_model: folder of the SavedModel.
-        images: (count, height, width, 3), uint8.
+    Images are (count, height, width, 3), uint8.
     """
     model, _ = export.load(saved_model, "UNet")
     segment = model.signatures["serving_default"]
@@ -75,7 +73,6 @@ def metrics_of(truth, predicted, class_names):
     Args:
         truth: class ids, any shape, 255 where ignored.
         predicted: class ids, the same shape.
-        class_names: one per class.
     """
     confusion = confusion_of(truth, predicted, len(class_names))
     metrics = segmentation_metrics(confusion, class_names)
@@ -83,7 +80,7 @@ def metrics_of(truth, predicted, class_names):
 
 
 def confusion_of(truth, predicted, classes):
-    """Pixel counts, (true class, predicted class), of masks as in `metrics_of`."""
+    """Count pixels by (true class, predicted class); see `metrics_of`."""
     valid = truth != IGNORE
     cells = truth[valid].astype(int) * classes + predicted[valid]
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
@@ -94,12 +91,10 @@ def baselines(training_masks, test_masks, class_names):
 
     Args:
         training_masks, test_masks: class ids, (count, height, width).
-        class_names: one per class.
 
     Returns:
-        Metrics by name: "baseline_majority_class" predicts the commonest class of the
-        training masks everywhere, "baseline_positional_prior" the commonest class at
-        each pixel.
+        Metrics by name: "baseline_majority_class" predicts the most frequent class of
+        the training masks, "baseline_positional_prior" the most frequent at each pixel.
     """
     classes = range(len(class_names))
     counts = np.stack([(training_masks == number).sum(0) for number in classes])
@@ -114,11 +109,7 @@ def baselines(training_masks, test_masks, class_names):
 
 
 def mean_dice(confusion):
-    """Dice coefficient, 2 |A and B| / (|A| + |B|), averaged over the classes.
-
-    Args:
-        confusion: pixel counts, (true class, predicted class).
-    """
+    """Dice coefficient, 2 |A and B| / (|A| + |B|), averaged over the classes."""
     overlap = np.diagonal(confusion)
     return float(np.mean(2 * overlap / (confusion.sum(0) + confusion.sum(1))))
 
@@ -145,10 +136,7 @@ def checkerboard(probabilities):
     """Strength of a checkerboard pattern, in [0, 0.5].
 
     Half the absolute difference between the means of the two diagonals of 2x2 pixels,
-    averaged over all 2x2 pixels and all classes.
-
-    Args:
-        probabilities: (count, height, width, classes).
+    averaged over all 2x2 pixels of probabilities, (count, height, width, classes).
     """
     p = probabilities
     diagonals = p[:, :-1, :-1] + p[:, 1:, 1:] - p[:, :-1, 1:] - p[:, 1:, :-1]

@@ -10,9 +10,7 @@ class UpsampleConvolution(layers.Layer):
 
     (batch, height, width, channels) to (batch, 2 height, 2 width, filters).
 
-    Args:
-        filters: channels of the result.
-        kernel_initializer: initializer of the kernel, (3, 3, channels, filters).
+    The kernel is (3, 3, channels, filters).
     """
 
     def __init__(self, filters, kernel_initializer="he_normal", **settings):
@@ -74,9 +72,6 @@ class PadToMultiple(layers.Layer):
     """Pad height and width with zeros, evenly on both sides, to multiples of a number.
 
     (batch, height, width, channels) to (batch, padded height, padded width, channels).
-
-    Args:
-        multiple: the number, in pixels.
     """
 
     def __init__(self, multiple, **settings):

@@ -72,7 +72,6 @@ def segmentation_metrics(confusion, class_names):
 
     Args:
         confusion: pixel counts, (true class, predicted class).
-        class_names: one per class.
 
     Returns:
         A dict with "accuracy", "mean_iou" and "iou_<name>" of each class, in [0, 1].

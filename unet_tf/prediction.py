@@ -98,9 +98,9 @@ def predict(model, images, out, flip=False):
         indexed = Image.fromarray(mask, "P")
         indexed.putpalette(palette)
         blended = Image.fromarray(overlay(image, mask, segmenter.colours))
-        for kind, picture in (("masks", indexed), ("overlays", blended)):
+        for kind, png in (("masks", indexed), ("overlays", blended)):
             with atomic_write(out / kind / names[file]) as partial:
-                picture.save(partial)
+                png.save(partial)
     return len(files) - len(problems), problems
 
 
@@ -112,12 +112,9 @@ def _input_files(folder, out):
 
 
 def _png_names(files, root):
-    """Name the PNG of each file.
-
-    If two outputs in a folder would have the same name, its files keep their suffix.
-    """
     plain = {file: file.relative_to(root).with_suffix(".png") for file in files}
     counts = collections.Counter(plain.values())
+    # If two outputs in a folder would have the same name, its files keep their suffix.
     clashing = {name.parent for name, count in counts.items() if count > 1}
     return {
         file: name.with_name(file.name + ".png") if name.parent in clashing else name

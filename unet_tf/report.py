@@ -10,9 +10,7 @@ from unet_tf.evaluation import metrics_of
 def colour_masks(masks, colours):
     """Colour class ids, (..., height, width), as RGB, (..., height, width, 3), uint8.
 
-    Args:
-        masks: class ids; 255 becomes white.
-        colours: RGB of each class, 0 to 255.
+    `colours` are RGB of each class, 0 to 255; class id 255 becomes white.
     """
     palette = np.full((256, 3), 255, "uint8")
     palette[: len(colours)] = colours
@@ -29,11 +27,9 @@ def draw_predictions(path, images, truth, predicted, class_names, colours):
     """Draw images, true masks and predictions in rows, with each prediction's IoU.
 
     Args:
-        path: the file to write.
         images: (count, height, width, 3), uint8.
         truth: class ids, (count, height, width, 1).
         predicted: dict of class ids, (count, height, width), by title.
-        class_names, colours: one per class.
     """
     truth = truth[..., 0]
     rows = {"image": images, "truth": colour_masks(truth, colours)}
@@ -61,11 +57,9 @@ def draw_predictions(path, images, truth, predicted, class_names, colours):
 
 
 def table(rows, class_names):
-    """Format metrics as a Markdown table.
+    """Format a dict of results of `metrics_of`, by title, as a Markdown table.
 
-    Args:
-        rows: dict of results of `metrics_of` by title; None and NaN become "-".
-        class_names: one per class.
+    None and NaN become "-".
     """
     columns = ["accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)]
     titles = ["accuracy", "mean IoU", *(f"IoU {name}" for name in class_names)]

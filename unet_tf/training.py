@@ -44,10 +44,7 @@ RESULT_TITLES = {  # rows of the printed table, by key in the results
 
 
 def train(config):
-    """Train a UNet, or resume its run, and export its best epoch.
-
-    Args:
-        config: a `UNetConfig`.
+    """Train a UNet from a `UNetConfig`, or resume its run; export its best epoch.
 
     Returns:
         The content of results.json, with "test" and "validation" metrics; None on
@@ -187,9 +184,7 @@ def export_unet(model, config, dataset):
     size, and original_size: height and width after EXIF rotation).
 
     Args:
-        model: the trained UNet.
-        config: its `UNetConfig`.
-        dataset: its `unet_tf.data.SegmentationData`.
+        dataset: the `unet_tf.data.SegmentationData` of its training.
 
     Returns:
         The folder of the SavedModel's version.

@@ -1,14 +1,14 @@
-"""The evaluation classifier: trained on real images, apart from every VAE.
+"""The evaluation classifier: reads labels from relabelled images.
 
-It reads which class a relabelled image shows. It is trained once per data set and kept;
-its accuracy on the real test images is reported with every score.
+It is trained on real images, independently of any VAE, once per data set; its accuracy
+on the real test images is reported with every score.
 """
 
 import hashlib
 import inspect
-import zipfile
 import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -23,14 +23,7 @@ from train_tf.files import atomic_write, read_json, write_json
 from train_tf.layers import FusedBatchNormalization
 
 FOLDER = Path("runs/evaluation_classifiers")
-LOAD_ERRORS = (
-    ValueError,
-    LookupError,
-    TypeError,
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+LOAD_ERRORS = (ValueError, LookupError, TypeError, OSError, BadZipFile, zlib.error)
 
 
 def find_classifier(dataset, images, folder=FOLDER):
@@ -39,13 +32,13 @@ def find_classifier(dataset, images, folder=FOLDER):
     Args:
         dataset: a name in `train_tf.data.datasets.labelled_datasets()`.
         images: `cvae_tf.data.LabelledImages`.
-        folder: where classifiers are kept, by data set and `fingerprint`.
+        folder: folder of all classifiers, by data set and `fingerprint`.
 
     Returns:
         The classifier, images in [0, 1] -> logits, and its accuracy on the test images.
 
     Raises:
-        InputError: if the files of the kept classifier are damaged.
+        InputError: if the classifier's files are damaged.
     """
     spec = DATASETS[dataset].cvae
     size = (spec.classifier_filters, spec.classifier_epochs)
@@ -72,7 +65,7 @@ def find_classifier(dataset, images, folder=FOLDER):
 
 
 def fingerprint(split, filters, epochs):
-    """12 hex digits that follow from code, size and training images of a classifier."""
+    """Hash code, size and training images of a classifier to 12 hex digits."""
     code = (build_classifier, train_classifier, convolution, flip_half, to_float)
     digest = hashlib.sha256(f"{filters} {epochs}".encode())
     for function in code:
@@ -83,7 +76,7 @@ def fingerprint(split, filters, epochs):
 
 
 def build_classifier(image_shape, classes, filters):
-    """Three pairs of convolutions with batch norm, and a dense layer."""
+    """Build three pairs of convolutions with batch norm, and a dense layer."""
     image = keras.Input(image_shape, name="image")
     x = image
     for level in range(3):
@@ -101,7 +94,7 @@ def build_classifier(image_shape, classes, filters):
 def train_classifier(
     images, filters, epochs, seed=0, batch_size=128, learning_rate=3e-3
 ):
-    """Train a classifier on the training images, translated and mirrored at random."""
+    """Train a classifier on the training images, translated and flipped at random."""
     keras.utils.set_random_seed(seed)
     classes = len(images.class_names)
     classifier = build_classifier(images.image_shape, classes, filters)
@@ -139,11 +132,11 @@ def train_classifier(
 
 
 def read_labels(classifier, images):
-    """The classes that a classifier reads from images in [0, 1]: ids, (count,)."""
+    """Predict the class ids, (count,), of images in [0, 1]."""
     return classifier.predict(images, batch_size=500, verbose=0).argmax(-1)
 
 
 def accuracy_of(classifier, split):
-    """The accuracy of a classifier on a `cvae_tf.data.Split`, in [0, 1]."""
+    """Accuracy, in [0, 1], of a classifier on a `cvae_tf.data.Split`."""
     read = read_labels(classifier, to_float(split.images).numpy())
     return float(np.mean(read == split.labels))

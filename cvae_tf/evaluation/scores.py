@@ -14,17 +14,17 @@ def score(relabeller, classifier, images, seed=0):
     """Relabel every test image with a wrong label, and measure the results.
 
     Args:
-        relabeller: has `dataset`, `relabel` and `encode`, as `cvae_tf.Relabeller`.
-        classifier: as of `cvae_tf.evaluation.classifier.find_classifier`.
+        relabeller: an object with `dataset`, `relabel` and `encode` of `Relabeller`.
+        classifier: images in [0, 1] -> logits of the labels.
         images: `cvae_tf.data.LabelledImages`.
-        seed: of the wrong labels.
+        seed: integer seed of the wrong labels.
 
     Returns:
         "label_accuracy" and "source_accuracy": share of relabelled images that the
         classifier reads as the requested label, and as the true one;
-        "style": name to correlation, see `cvae_tf.evaluation.style`;
-        "sharpness": of the relabelled images, divided by that of the real ones;
-        "leakage": accuracy of a new classifier that reads the label from the latents.
+        "style": dict of correlations by name, see `cvae_tf.evaluation.style`;
+        "sharpness": sharpness of relabelled images / sharpness of real images;
+        "leakage": see `leakage`.
     """
     labels, classes = images.test.labels, len(images.class_names)
     requested = wrong_labels(labels, classes, seed)
@@ -45,8 +45,9 @@ def leakage(relabeller, images, seed=0, epochs=20):
     """Test accuracy of a new classifier that reads the label from the latents.
 
     Args:
-        relabeller, images, seed: as in `score`.
-        epochs: of its training on the latents of the training images.
+        relabeller, images: see `score`.
+        seed: integer seed of the classifier.
+        epochs: epochs of its training on the latents of the training images.
     """
     keras.utils.set_random_seed(seed)
     training, test = (
@@ -60,13 +61,12 @@ def leakage(relabeller, images, seed=0, epochs=20):
         metrics=["accuracy"],
     )
     reader.fit(training, images.train.labels, batch_size=500, epochs=epochs, verbose=0)
-    return reader.evaluate(test, images.test.labels, verbose=0, return_dict=True)[
-        "accuracy"
-    ]
+    metrics = reader.evaluate(test, images.test.labels, verbose=0, return_dict=True)
+    return metrics["accuracy"]
 
 
 def as_text(scores):
-    """The scores of `cvae_tf.relabel.evaluate_relabelling` as lines to read."""
+    """Format the scores of `cvae_tf.relabel.evaluate_relabelling` as text."""
     style = ", ".join(f"{name} {value:.2f}" for name, value in scores["style"].items())
     return (
         f"{scores['images']['test']:,} test images under a wrong label "

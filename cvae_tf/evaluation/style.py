@@ -4,7 +4,7 @@ import numpy as np
 
 
 def stroke_measures(images):
-    """Ink, slant and width of strokes, light on dark.
+    """Measure ink, slant and width of light strokes on dark ground.
 
     Ink is the sum of all pixels. Slant and width are second moments about the centre of
     mass: slant in pixels to the right per pixel up; width is the horizontal standard
@@ -14,7 +14,7 @@ def stroke_measures(images):
         images: (count, height, width, 1), in [0, 1].
 
     Returns:
-        Name to (count,).
+        Dict of arrays, (count,), by name.
     """
     ink = images[..., 0].astype("float64")
     _, height, width = ink.shape
@@ -33,13 +33,16 @@ def stroke_measures(images):
 
 
 def colour_measures(images):
-    """Mean of each colour channel, and how much lighter top, left and middle are.
+    """Measure mean red, green, blue, and the contrast of top, left and middle.
+
+    Contrast is the mean grey of the top half minus the bottom half, of the left half
+    minus the right half, and of the middle quarter minus the whole image.
 
     Args:
         images: (count, height, width, 3), in [0, 1].
 
     Returns:
-        Name to (count,).
+        Dict of arrays, (count,), by name.
     """
     images = images.astype("float64")
     red, green, blue = images.mean((1, 2)).T
@@ -58,17 +61,17 @@ def colour_measures(images):
 
 
 def correlations(before, after, labels, requested):
-    """Correlation of each style measure before and after relabelling.
+    """Correlate each style measure before and after relabelling.
 
     The mean of each pair of true and requested label is subtracted first, so the change
     of class itself does not count: an 8 may have more ink than the 1 that it was.
 
     Args:
-        before, after: name to (count,), as of `stroke_measures`.
+        before, after: dicts of arrays, (count,), by name; see `stroke_measures`.
         labels, requested: class ids, (count,).
 
     Returns:
-        Name to a number in [-1, 1].
+        Dict of numbers in [-1, 1], by name.
     """
     _, pairs = np.unique(np.stack([labels, requested]), axis=1, return_inverse=True)
     sizes = np.bincount(pairs)

@@ -64,10 +64,7 @@ def compact(
     The maps have a quarter and half of the image's height and width.
 
     Args:
-        image_shape: (height, width, channels); height and width are multiples of 4.
-        classes: number of labels.
-        outputs_per_channel: number of the likelihood's outputs per pixel and channel.
-        decoder_label: whether the decoder receives the label.
+        image_shape, classes, outputs_per_channel, decoder_label: see `networks.plain`.
         latents: number of style latents.
         detail_latents: number of latents at each position of a map.
         width: channels at half the image's size.
