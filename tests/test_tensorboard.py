@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from tiny import tiny_config
 
-from train_tf.distributed.launch import of_search
+from train_tf.distributed.launch import search_environments
 from unet_tf.training import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -25,7 +25,7 @@ def address(tmp_path_factory):
     """Where a TensorBoard shows one small run."""
     config = tiny_config(tmp_path_factory.mktemp("shown"))
     train(config)
-    port = of_search(1)[0]["KERASTUNER_ORACLE_PORT"]
+    port = search_environments(1)[0]["KERASTUNER_ORACLE_PORT"]
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", config.runs_dir]
     with subprocess.Popen([*command, "--port", port]) as process:
         address = f"http://localhost:{port}"
