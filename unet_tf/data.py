@@ -18,7 +18,7 @@ from train_tf.errors import InputError
 from unet_tf.masks import IGNORE
 
 PETS = "oxford_iiit_pet"
-ARTICLE_SEED = 123
+ARTICLE_SEED = 123  # seed of the article's split (Bhatia's U-Net for pets)
 
 # Black, then Okabe and Ito's palette for the colour-blind; the first four also differ
 # in grey.
