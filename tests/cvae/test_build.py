@@ -82,7 +82,6 @@ def test_saved_model_loads_in_every_precision(network, saved, tmp_path):
     # Sublayers took the global precision, not that of their layer.
     keras.config.set_dtype_policy(saved)
     model = build_cvae(SHAPE, CLASSES, network)
-    model.compile("adam")
     model.save(tmp_path / "vae.keras")
     images, labels = batch()
     expected = model.relabel(images, labels).numpy()
