@@ -120,7 +120,7 @@ class UNetTask(task.Task):
         predicted = report.overlay(images, predict_ids(model, images), colours)
         side_by_side = np.concatenate([images, truth, predicted], axis=2)
         enlarged = side_by_side.repeat(ZOOM, axis=1).repeat(ZOOM, axis=2)
-        return {"image, truth, prediction": enlarged}
+        return {"image_truth_prediction": enlarged}
 
     def results(self, model, run):
         names, batch_size = self.data.class_names, self.config.batch_size

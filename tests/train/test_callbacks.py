@@ -36,9 +36,9 @@ def test_learning_rate_is_there(resumed_folder):
     assert len(rates) == 3 and 0 < rates[-1] < max(rates) <= 0.01
 
 
-def test_pictures_of_the_same_photographs_follow_each_epoch(resumed_folder):
+def test_pictures_of_the_same_images_follow_each_epoch(resumed_folder):
     found, _ = events(resumed_folder / "validation")
-    pictures = found["images/photograph, truth, prediction"]
+    pictures = found["images/image_truth_prediction"]
     assert [step for step, _ in pictures] == [1, 2, 3]
     shown = []
     for _, picture in pictures:
@@ -46,7 +46,7 @@ def test_pictures_of_the_same_photographs_follow_each_epoch(resumed_folder):
         assert (int(width), int(height), len(encoded)) == (2 * 3 * 32, 2 * 32, 8)
         shown.append([tf.io.decode_png(one).numpy() for one in encoded])
     for first, last in zip(shown[0], shown[-1], strict=True):
-        assert (first[:, :128] == last[:, :128]).all()  # photograph and truth
+        assert (first[:, :128] == last[:, :128]).all()  # image and truth
     assert any((a != b).any() for a, b in zip(shown[0], shown[-1], strict=True))
 
 
@@ -63,15 +63,15 @@ def test_table_of_options_is_left_to_tensorboard(resumed_folder):
     assert "_hparams_/experiment" not in found
 
 
-def test_vae_s_pictures_and_spreads_follow_each_epoch(trained_cvae):
+def test_vae_s_images_and_histograms_follow_each_epoch(trained_cvae):
     config = trained_cvae[0]
     found, _ = events(config.run_folder / "tensorboard/validation")
     for title in (
-        "images/images, reconstructions",
-        "images/images, and under each label",
-        "images/samples of each class",
-        "histograms/rate of latents, level 1",
-        "histograms/rate of latents, level 3",
+        "images/reconstructions",
+        "images/under_all_labels",
+        "images/samples",
+        "histograms/rate_per_latent_1",
+        "histograms/rate_per_latent_3",
     ):
         assert [step for step, _ in found[title]] == [1, 2], (title, sorted(found))
     assert "_hparams_/session_start_info" in found
