@@ -20,14 +20,21 @@ def register_on_keras_import(package, modules):
         modules: names of its modules that register classes, without the package's.
     """
 
+    own = [name for each in PACKAGES for name in _module_names(each)]
+
     def register(imported):
         # One of our modules may be what imports Keras. It is not complete then, and
         # others may need it: wait for the hook that runs when it is.
-        if "keras" in sys.modules and not _is_any_incomplete(except_for=imported):
+        others = (sys.modules.get(name) for name in own)
+        if "keras" in sys.modules and not any(
+            getattr(getattr(module, "__spec__", None), "_initializing", False)
+            for module in others
+            if module is not imported
+        ):
             for module in modules:
                 importlib.import_module(f"{package}.{module}")
 
-    for name in ("keras", *_module_names(package), *_module_names("train_tf")):
+    for name in ("keras", *own):
         wrapt.when_imported(name)(register)
 
 
@@ -38,12 +45,3 @@ def _module_names(package, path=None):
         if module.ispkg:
             folder = f"{module.module_finder.path}/{module.name.rpartition('.')[2]}"
             yield from _module_names(module.name, [folder])
-
-
-def _is_any_incomplete(except_for):
-    return any(
-        name.startswith(tuple(f"{package}." for package in PACKAGES))
-        and module is not except_for
-        and getattr(module.__spec__, "_initializing", False)
-        for name, module in sys.modules.copy().items()
-    )

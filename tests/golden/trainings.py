@@ -46,7 +46,7 @@ CVAES["cvae_resnet18_no_decoder_label"] = {
     "network": "resnet18",
     "decoder_label": False,
 }
-FAST = (*ASSIGNMENT, "cvae_compact_gaussian")
+FAST = (*ASSIGNMENT, "cvae_plain_gaussian")
 ALL = (*UNETS, *CVAES)
 
 
