@@ -93,17 +93,17 @@ def _resnet_encoder(image_shape, classes, latents):
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int32", name="label")
     x = with_label_channel(image, label, classes)
-    x = _norm_relu(convolution(x, 64, "stem", use_bias=False), "stem")
+    x = layers.ReLU()(_conv_norm(x, 64, "stem"))
     for stage, filters in enumerate((64, 128, 256, 512)):
         for block in range(2):
             strides = 2 if stage and not block else 1
-            x = _basic_block(x, filters, strides, f"stage_{stage + 1}_{block + 1}")
+            x = _basic_block(x, filters, f"stage_{stage + 1}_{block + 1}", strides)
     x = layers.GlobalAveragePooling2D()(x)
     mean = layers.Dense(latents, name="mean", dtype="float32")(x)
     log_var = layers.Dense(latents, name="log_var", dtype="float32")(x)
-    parameters = layers.Concatenate(name="parameters", dtype="float32")([mean, log_var])
-    parameters = GaussianParameters(name="posterior")(parameters)
-    return keras.Model([image, label], parameters, name="encoder")
+    x = layers.Concatenate(name="parameters", dtype="float32")([mean, log_var])
+    x = GaussianParameters(name="posterior")(x)
+    return keras.Model([image, label], x, name="encoder")
 
 
 def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, latents):
@@ -116,41 +116,35 @@ def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, la
     for stage, (filters, shrink) in enumerate(((256, 4), (128, 2), (64, 1), (64, 1))):
         size = (-(-height // shrink), -(-width // shrink))
         for block in range(2):
-            x = _basic_block_up(x, filters, size, f"stage_{stage + 1}_{block + 1}")
+            x = _basic_block_up(x, filters, f"stage_{stage + 1}_{block + 1}", size)
     settings = {"use_bias": False, "dtype": "float32"}
     outputs = convolution(x, channels * outputs_per_channel, "pixels", **settings)
     return keras.Model(inputs, outputs, name="decoder")
 
 
-def _norm_relu(x, name):
-    return layers.ReLU()(FusedBatchNormalization(name=f"{name}_norm")(x))
+def _conv_norm(x, filters, name, kernel_size=3, strides=1):
+    x = convolution(x, filters, name, kernel_size, strides=strides, use_bias=False)
+    return FusedBatchNormalization(name=f"{name}_norm")(x)
 
 
-def _basic_block(x, filters, strides, name):
-    residual = convolution(x, filters, f"{name}_a", strides=strides, use_bias=False)
-    residual = _norm_relu(residual, f"{name}_a")
-    residual = convolution(residual, filters, f"{name}_b", use_bias=False)
-    residual = FusedBatchNormalization(name=f"{name}_b_norm")(residual)
-    if strides > 1 or x.shape[-1] != filters:
-        x = convolution(
-            x, filters, f"{name}_shortcut", 1, strides=strides, use_bias=False
-        )
-        x = FusedBatchNormalization(name=f"{name}_shortcut_norm")(x)
-    return layers.ReLU()(layers.Add(name=name)([residual, x]))
+def _basic_block(x, filters, name, strides=1):
+    residual = layers.ReLU()(_conv_norm(x, filters, f"{name}_a", strides=strides))
+    residual = _conv_norm(residual, filters, f"{name}_b")
+    return _join(x, residual, name, strides)
 
 
-def _basic_block_up(x, filters, size, name):
+def _basic_block_up(x, filters, name, size):
     """The first convolution keeps the channels; the second follows the resizing."""
-    residual = convolution(x, x.shape[-1], f"{name}_a", use_bias=False)
-    residual = _norm_relu(residual, f"{name}_a")
+    residual = layers.ReLU()(_conv_norm(x, x.shape[-1], f"{name}_a"))
     if x.shape[1:3] != size:
         residual = layers.Resizing(*size, "nearest")(residual)
         x = layers.Resizing(*size, "nearest")(x)
-    residual = convolution(residual, filters, f"{name}_b", use_bias=False)
-    residual = FusedBatchNormalization(name=f"{name}_b_norm")(residual)
-    if x.shape[-1] != filters:
-        x = convolution(x, filters, f"{name}_shortcut", 1, use_bias=False)
-        x = FusedBatchNormalization(name=f"{name}_shortcut_norm")(x)
+    return _join(x, _conv_norm(residual, filters, f"{name}_b"), name)
+
+
+def _join(x, residual, name, strides=1):
+    if strides > 1 or x.shape[-1] != residual.shape[-1]:
+        x = _conv_norm(x, residual.shape[-1], f"{name}_shortcut", 1, strides)
     return layers.ReLU()(layers.Add(name=name)([residual, x]))
 
 
