@@ -79,14 +79,12 @@ class CVAETask(task.Task):
         return {name: x for name, x in options.items() if x is not None}
 
     def build(self):
-        steps = self.steps
+        config, steps = self.config, self.steps
+        warm_up = max(1, round(WARM_UP * steps * config.epochs))
         model = build_cvae(
-            self.data.image_shape,
-            self.classes,
-            warm_up=max(1, round(WARM_UP * steps * self.config.epochs)),
-            **self.config.model_options,
+            self.data.image_shape, self.classes, warm_up=warm_up, **config.model_options
         )
-        optimizer = FusedAdam(learning_rate(self.config, steps), global_clipnorm=CLIP)
+        optimizer = FusedAdam(learning_rate(config, steps), global_clipnorm=CLIP)
         # Keras would look at the precision of the model, which is float32.
         if model.encoder.compute_dtype == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -98,7 +96,10 @@ class CVAETask(task.Task):
         return [model.encoder, model.decoder, *details]
 
     def parameters_of(self, model):
-        return parameters_of(model)
+        """Count parameters, without the networks that only training uses."""
+        names = ("latent_discriminator", "auxiliary_classifier")
+        for_training = (getattr(model, name, None) for name in names)
+        return model.count_params() - sum(x.count_params() for x in for_training if x)
 
     def training_batches(self, epochs, replicas):
         return data.training_batches(self.data, self.config, epochs, replicas)
@@ -135,18 +136,11 @@ class CVAETask(task.Task):
             names,
         )
         draw_wrong_labels(run.folder, model, test, names)
-        images, labels = (
-            data.to_float(test.images[:PROJECTOR_IMAGES]),
-            test.labels[:PROJECTOR_IMAGES],
-        )
-        latents, _ = model.encode(*model.check(images, labels))
-        report.write_projector(
-            run.folder / "tensorboard/validation",
-            latents.numpy(),
-            labels,
-            images.numpy(),
-            names,
-        )
+        images = data.to_float(test.images[:PROJECTOR_IMAGES]).numpy()
+        labels = test.labels[:PROJECTOR_IMAGES]
+        latents = model.encode(*model.check(images, labels))[0].numpy()
+        folder = run.folder / "tensorboard/validation"
+        report.write_projector(folder, latents, labels, images, names)
         rates = model.rate_per_latent(images[:RATE_IMAGES], labels[:RATE_IMAGES])
         maps = (level.posterior.outputs[0].shape[1:] for level in model.details)
         return {
@@ -156,7 +150,66 @@ class CVAETask(task.Task):
         }
 
     def export(self, model):
-        return export_cvae(model, self.config, self.data)
+        """Export in float32; see `train_tf.export`.
+
+        Signatures: `serving_default` (image, label -> image under that label), `encode`
+        (image, label -> latent_mean, latent_log_var), `decode` (latent, label -> image)
+        and `generate` (label, seed -> image).
+
+        Returns:
+            The folder of the SavedModel's version.
+        """
+        config, images, classes = self.config, self.data, self.classes
+        with devices.float32():
+            served = build_cvae(images.image_shape, classes, **config.model_options)
+        served.set_weights(model.get_weights())
+
+        def relabel(image, label):
+            return {"image": served.relabel(image, label)}
+
+        def encode(image, label):
+            mean, log_var = served.encode(*served.check(image, label))
+            return {"latent_mean": mean, "latent_log_var": log_var}
+
+        def decode(latent, label):
+            return {"image": served.decode_image(within("latent", latent), label)}
+
+        def generate(label, seed):
+            return {"image": served.generate(label, seed)}
+
+        ids = np.arange(classes, dtype="int32")
+        examples = {
+            "image": data.to_float(images.test.images[:classes]).numpy(),
+            "latent": np.zeros((classes, served.latents), "float32"),
+            "label": ids,
+            "seed": ids,
+        }
+
+        def signature(function, *names):
+            arrays = [examples[name] for name in names]
+            specs = {
+                name: tf.TensorSpec((None, *array.shape[1:]), array.dtype, name)
+                for name, array in zip(names, arrays, strict=True)
+            }
+            return Signature(function, specs, arrays)
+
+        folder, _ = export(
+            config.saved_model_folder,
+            {
+                "serving_default": signature(relabel, "image", "label"),
+                "encode": signature(encode, "image", "label"),
+                "decode": signature(decode, "latent", "label"),
+                "generate": signature(generate, "label", "seed"),
+            },
+            {
+                "kind": "CVAE",
+                "dataset": config.dataset,
+                "image_shape": images.image_shape,
+                "latents": served.latents,
+                "class_names": images.class_names,
+            },
+        )
+        return folder
 
     def summary(self, results):
         test = results["test"]
@@ -173,82 +226,6 @@ class CVAETask(task.Task):
 
 class CVAESearchTask(CVAETask):
     monitor = "val_search_objective"
-
-
-def parameters_of(model):
-    """Count parameters, without the networks that only training uses."""
-    for_training = [
-        getattr(model, name, None)
-        for name in ("latent_discriminator", "auxiliary_classifier")
-    ]
-    return model.count_params() - sum(x.count_params() for x in for_training if x)
-
-
-def export_cvae(model, config, images):
-    """Export a conditional VAE in float32; see `train_tf.export`.
-
-    Signatures: `serving_default` (image, label -> image under that label), `encode`
-    (image, label -> latent_mean, latent_log_var), `decode` (latent, label -> image) and
-    `generate` (label, seed -> image).
-
-    Args:
-        images: the `cvae_tf.data.LabelledImages` of its training.
-
-    Returns:
-        The folder of the SavedModel's version.
-    """
-    shape, classes = images.image_shape, len(images.class_names)
-    with devices.float32():
-        served = build_cvae(shape, classes, **config.model_options)
-    served.set_weights(model.get_weights())
-
-    def relabel(image, label):
-        return {"image": served.relabel(image, label)}
-
-    def encode(image, label):
-        mean, log_var = served.encode(*served.check(image, label))
-        return {"latent_mean": mean, "latent_log_var": log_var}
-
-    def decode(latent, label):
-        return {"image": served.decode_image(within("latent", latent), label)}
-
-    def generate(label, seed):
-        return {"image": served.generate(label, seed)}
-
-    specs = {
-        "image": tf.TensorSpec((None, *shape), tf.float32, "image"),
-        "latent": tf.TensorSpec((None, served.latents), tf.float32, "latent"),
-        "label": tf.TensorSpec((None,), tf.int32, "label"),
-        "seed": tf.TensorSpec((None,), tf.int32, "seed"),
-    }
-    examples = {
-        "image": data.to_float(images.test.images[:classes]).numpy(),
-        "latent": np.zeros((classes, served.latents), "float32"),
-        "label": np.arange(classes, dtype="int32"),
-        "seed": np.arange(classes, dtype="int32"),
-    }
-
-    def signature(function, *names):
-        inputs = {name: specs[name] for name in names}
-        return Signature(function, inputs, [examples[name] for name in names])
-
-    folder, _ = export(
-        config.saved_model_folder,
-        {
-            "serving_default": signature(relabel, "image", "label"),
-            "encode": signature(encode, "image", "label"),
-            "decode": signature(decode, "latent", "label"),
-            "generate": signature(generate, "label", "seed"),
-        },
-        {
-            "kind": "CVAE",
-            "dataset": config.dataset,
-            "image_shape": shape,
-            "latents": served.latents,
-            "class_names": images.class_names,
-        },
-    )
-    return folder
 
 
 def samples(model, classes):
