@@ -1,22 +1,14 @@
 """Options of VAE training and search, with defaults, help and choices."""
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from train_tf.config import LogUniform, RunConfig, SearchOptions, flag, names_in
 from train_tf.data.datasets import DATASETS, labelled_datasets
 from train_tf.errors import InputError
 
-
-class TrainingDefaults(NamedTuple):
-    batch_size: int = 100
-    learning_rate: float = 2e-3
-    latents: int = 64
-
-
-TRAINING_DEFAULTS = {
-    "resnet18": TrainingDefaults(batch_size=32, learning_rate=1e-4, latents=256)
-}
+TRAINING_DEFAULTS = {"batch_size": 100, "learning_rate": 2e-3, "latents": 64}
+RESNET18_DEFAULTS = {"batch_size": 32, "learning_rate": 1e-4, "latents": 256}
 COMPACT_OPTIONS = ("detail_latents", "width", "label_weight")
 
 SEARCH_SPACE = {
@@ -111,9 +103,9 @@ class CVAEConfig(RunConfig, CVAEOptions):
     @property
     def defaults(self):
         spec = DATASETS[self.dataset].cvae
-        values = TRAINING_DEFAULTS.get(self.network, TrainingDefaults())._asdict() | {
-            "epochs": spec.epochs
-        }
+        of_resnet18 = self.network == "resnet18"
+        values = RESNET18_DEFAULTS if of_resnet18 else TRAINING_DEFAULTS
+        values = {**values, "epochs": spec.epochs}
         if self.network == "compact":
             names = ("latents", "detail_latents", "width")
             values |= {name: getattr(spec, name) for name in names}
