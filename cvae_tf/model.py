@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from cvae_tf.layers import Sampling
 from cvae_tf.likelihoods import bits_per_dimension, normal_kl, normal_kl_terms
-from train_tf.assertions import within
+from train_tf.assertions import only_if, within
 from train_tf.distributed import replicas
 from train_tf.errors import InputError
 
@@ -211,10 +211,8 @@ class CVAE(keras.Model):
         message = f"Expected labels from 0 to {self.classes - 1}, whole numbers."
         if not tf.is_tensor(labels):
             labels = np.asarray(labels)
-            whole = np.issubdtype(labels.dtype, np.number) and np.all(
-                labels == np.floor(labels)
-            )
-            if not whole or np.any((labels < 0) | (labels >= self.classes)):
+            numbers = np.issubdtype(labels.dtype, np.number)
+            if not (numbers and np.isin(labels, range(self.classes)).all()):
                 raise ValueError(f"{message} Received: {labels.tolist()}")
             labels = tf.convert_to_tensor(labels)
         rank = labels.shape.rank
@@ -223,15 +221,11 @@ class CVAE(keras.Model):
                 "Expected labels of shape (batch,) or (batch, 1), not one-hot. "
                 f"Received: {tuple(labels.shape)}"
             )
-        ids = tf.reshape(tf.cast(labels, tf.int32), [-1])
-        assertions = [
-            tf.debugging.assert_non_negative(ids, message),
-            tf.debugging.assert_less(ids, self.classes, message),
-        ]
-        if labels.dtype.is_floating:
-            whole = tf.debugging.assert_equal(labels, tf.floor(labels), message)
-            assertions.append(whole)
-        with tf.control_dependencies(assertions):
+        labels = tf.reshape(labels, [-1])
+        ids = tf.cast(labels, tf.int32)
+        whole = tf.cast(ids, labels.dtype) == labels
+        valid = tf.reduce_all(whole & (ids >= 0) & (ids < self.classes))
+        with only_if(valid, message, "Received:", labels):
             return tf.identity(ids)
 
     @property
