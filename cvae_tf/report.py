@@ -10,6 +10,7 @@ from train_tf.files import atomic_write, write_text
 from train_tf.run.report import save_figure
 
 TITLE_INCHES = 0.4
+GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}  # without effect on colour images
 
 
 def tile(images, zoom=1):
@@ -36,8 +37,7 @@ def write_projector(folder, latents, labels, images, class_names):
     folder = Path(folder)
     count, height, width, channels = images.shape
     side = int(np.ceil(np.sqrt(count)))
-    sprite = np.zeros((side * side, height, width, channels), "float32")
-    sprite[:count] = images
+    sprite = np.pad(images, [(0, side * side - count), (0, 0), (0, 0), (0, 0)])
     sprite = tile(sprite.reshape(side, side, height, width, channels))
     colours = np.broadcast_to(sprite, (*sprite.shape[:2], 3))
     with atomic_write(folder / "latents.png") as partial:
@@ -77,7 +77,7 @@ def draw_stacked(path, images, labels, relabelled, requested):
         for axis in axes.flat:
             axis.axis("off")
         for axis, image, name in zip(axes.flat, tiles, names, strict=False):
-            _show(axis, image)
+            axis.imshow(image, **GREY)
             axis.set_title(name, fontsize=9)
     save_figure(figure, path)
 
@@ -121,15 +121,8 @@ def _grid(table, left):
         rows, columns, squeeze=False, figsize=(0.95 * columns, height)
     )
     for axis, image in zip(axes.flat, table.reshape(-1, *table.shape[2:]), strict=True):
-        _show(axis, image)
+        axis.imshow(image, **GREY)
         axis.set(xticks=[], yticks=[])
         axis.set_frame_on(False)
     figure.subplots_adjust(left, 0.01, 0.99, 1 - TITLE_INCHES / height, 0.04, 0.04)
     return figure, axes
-
-
-def _show(axis, image):
-    if image.shape[-1] == 1:
-        axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
-    else:
-        axis.imshow(image)
