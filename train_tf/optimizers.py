@@ -7,20 +7,20 @@ import tensorflow as tf
 from keras import ops
 
 
-def adam_update(variable, m, v, gradient, learning_rate, step, beta_1, beta_2, epsilon):
+def adam_update(optimizer, variable, m, v, gradient, learning_rate, beta_1, beta_2):
     """Update a variable by Adam in one operation; Keras needs twenty.
 
     This is faster, and saves two seconds of the compact VAE's first step. The formula
     is Keras's (Kingma and Ba 2015, end of section 2).
 
     Args:
+        optimizer: the Keras optimizer, for its epsilon and the number of its step.
         variable: the `tf.Variable`, changed in place.
         m, v: the Keras variables of its first and second moment, changed in place.
         gradient: a tensor of the variable's shape.
-        learning_rate, beta_1, beta_2, epsilon: the optimizer's.
-        step: number of this step, from 1.
+        learning_rate, beta_1, beta_2: numbers or scalar tensors.
     """
-    step = tf.cast(step, variable.dtype)
+    step = tf.cast(optimizer.iterations + 1, variable.dtype)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=m.value.handle,
@@ -30,7 +30,7 @@ def adam_update(variable, m, v, gradient, learning_rate, step, beta_1, beta_2, e
         lr=tf.cast(learning_rate, variable.dtype),
         beta1=beta_1,
         beta2=beta_2,
-        epsilon=epsilon,
+        epsilon=optimizer.epsilon,
         grad=tf.cast(gradient, variable.dtype),
     )
 
@@ -61,17 +61,9 @@ class FusedAdam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        adam_update(
-            variable,
-            self._momentums[index],
-            self._velocities[index],
-            gradient,
-            learning_rate,
-            self.iterations + 1,
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-        )
+        m, v = self._momentums[index], self._velocities[index]
+        betas = self.beta_1, self.beta_2
+        adam_update(self, variable, m, v, gradient, learning_rate, *betas)
 
 
 @keras.saving.register_keras_serializable("train_tf")
@@ -121,23 +113,13 @@ class ConvMuon(keras.optimizers.Muon):
         self.assign_add(m, gradient + m * (self.momentum - 1))
         update = gradient + self.momentum * m if self.nesterov else m
         matrix = ops.reshape(update, (-1, variable.shape[-1]))
-        matrix = self.lr_adjust(
-            lr * self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        )
+        matrix = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
+        matrix = self.lr_adjust(lr * matrix)
         self.assign_sub(variable, ops.reshape(matrix, variable.shape))
 
     def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
-        adam_update(
-            variable,
-            m,
-            v,
-            gradient,
-            learning_rate,
-            self.iterations + 1,
-            self.adam_beta_1,
-            self.adam_beta_2,
-            self.epsilon,
-        )
+        betas = self.adam_beta_1, self.adam_beta_2
+        adam_update(self, variable, m, v, gradient, learning_rate, *betas)
 
     def zeropower_via_newtonschulz5(self, x, steps):
         """The approximately nearest orthogonal matrix of a matrix."""
@@ -147,10 +129,8 @@ class ConvMuon(keras.optimizers.Muon):
         gram, identity = x @ ops.transpose(x), ops.eye(x.shape[0], dtype=x.dtype)
         product = identity
         for _ in range(steps):
-            step = (
-                self.muon_a * identity
-                + (self.muon_b * identity + self.muon_c * gram) @ gram
-            )
+            step = self.muon_b * identity + self.muon_c * gram
+            step = self.muon_a * identity + step @ gram
             product, gram = step @ product, step @ gram @ step
         x = product @ x
         return ops.transpose(x) if tall else x
