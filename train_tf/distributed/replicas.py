@@ -1,7 +1,6 @@
 """Data-parallel training that gives the same weights as one replica."""
 
 import threading
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -62,34 +61,19 @@ def distribute(batches, strategy):
     return strategy.distribute_datasets_from_function(of_worker)
 
 
-class ReplicaContext(NamedTuple):
-    """The number of a replica, from 0, and how many there are."""
-
-    replica: int | tf.Tensor
-    replicas: int
-
-
 def replica_context():
-    """The `ReplicaContext` of the replica that is computing."""
+    """The number of the replica that computes, from 0, and how many there are."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return ReplicaContext(0, 1)
-    return ReplicaContext(
-        context.replica_id_in_sync_group, context.num_replicas_in_sync
-    )
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
 
 
 def mean_over_replicas(values):
-    """The mean over the rows of all replicas.
-
-    Args:
-        values: this replica's rows, (batch, ...).
-
-    Returns:
-        A scalar.
-    """
+    """The mean over the rows of all replicas, (batch, ...) each; a scalar."""
     mean, rows = tf.reduce_mean(values), tf.cast(tf.shape(values)[0], values.dtype)
-    if replica_context().replicas == 1:
+    _, replicas = replica_context()
+    if replicas == 1:
         return mean
     context = tf.distribute.get_replica_context()
     total, count = context.all_reduce("SUM", [mean * rows, rows])
@@ -129,15 +113,12 @@ def prepare_to_fit(model):
             model._symbolic_build(data_batch=data_batch)
 
     local = threading.local()  # each replica of a machine is traced in its own thread
-    scale_loss = model.optimizer.scale_loss
+    scale_loss, train_step = model.optimizer.scale_loss, model.train_step
 
-    def weighted(step):
-        def train_step(data):
-            *examples, weights = data
-            local.weight = weights[0]
-            return step(tuple(examples))
-
-        return train_step
+    def weighted_train_step(data):
+        *examples, weights = data
+        local.weight = weights[0]
+        return train_step(tuple(examples))
 
     def with_batch_axis(step):
         return lambda data: tf.nest.map_structure(
@@ -146,7 +127,7 @@ def prepare_to_fit(model):
 
     model._maybe_symbolic_build = build_from_one_replica  # `fit` always calls it
     model.optimizer.scale_loss = lambda loss: local.weight * scale_loss(loss)
-    model.train_step = weighted(model.train_step)
+    model.train_step = weighted_train_step
     if not Workers(strategy).is_alone:
         model.train_step = with_batch_axis(model.train_step)
         model.test_step = with_batch_axis(model.test_step)
