@@ -1,8 +1,8 @@
 """Keras finds a package's classes once the package is imported."""
 
-import importlib.util
-import pkgutil
+import importlib
 import sys
+from pathlib import Path
 
 import wrapt
 
@@ -19,8 +19,9 @@ def register_on_keras_import(package, modules):
         package: its name.
         modules: names of its modules that register classes, without the package's.
     """
-
-    own = [name for each in PACKAGES for name in _module_names(each)]
+    root = Path(__file__).parents[1]
+    files = (file for name in PACKAGES for file in (root / name).rglob("*.py"))
+    own = [".".join(file.relative_to(root).with_suffix("").parts) for file in files]
 
     def register(imported):
         # One of our modules may be what imports Keras. It is not complete then, and
@@ -36,12 +37,3 @@ def register_on_keras_import(package, modules):
 
     for name in ("keras", *own):
         wrapt.when_imported(name)(register)
-
-
-def _module_names(package, path=None):
-    path = path or importlib.util.find_spec(package).submodule_search_locations
-    for module in pkgutil.iter_modules(path, f"{package}."):
-        yield module.name
-        if module.ispkg:
-            folder = f"{module.module_finder.path}/{module.name.rpartition('.')[2]}"
-            yield from _module_names(module.name, [folder])
