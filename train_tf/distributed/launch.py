@@ -1,5 +1,6 @@
 """Start several workers of one training or search on this machine."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -88,9 +89,7 @@ def _wait(processes):
 
 
 def _free_addresses(count):
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    try:
+    with contextlib.ExitStack() as stack:
+        servers = (socket.create_server(("localhost", 0)) for _ in range(count))
+        sockets = [stack.enter_context(server) for server in servers]
         return [f"localhost:{x.getsockname()[1]}" for x in sockets]
-    finally:
-        for x in sockets:
-            x.close()
