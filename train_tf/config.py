@@ -40,6 +40,9 @@ class LogUniform(NamedTuple):
     low: float
     high: float
 
+    def __contains__(self, value):
+        return value is not None and self.low <= value <= self.high
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:

@@ -261,9 +261,9 @@ def test_worker_prints_why_a_trial_failed(tried, monkeypatch, capsys):
 
 
 def test_folder_is_free_when_the_search_is_over(tried, monkeypatch):
-    locks, acquire = [], module.acquire
+    locks, acquire = [], module.Folder.acquire
     monkeypatch.setattr(
-        module, "acquire", lambda *x: locks.append(acquire(*x)) or locks[-1]
+        module.Folder, "acquire", lambda self: locks.append(acquire(self)) or locks[-1]
     )
     run()
     assert [lock.is_locked for lock in locks] == [False]

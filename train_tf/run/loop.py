@@ -22,7 +22,7 @@ from train_tf.distributed import cluster, replicas
 from train_tf.errors import InputError, Terminated
 from train_tf.files import DISK_FULL, as_csv, read_json, write_json, write_text
 from train_tf.run.checkpoints import Checkpoints
-from train_tf.run.folder import CONFIG, acquire, check_available, write_or_verify
+from train_tf.run.folder import CONFIG, Folder, write_or_verify
 
 # Options that may differ between a run and its resumption.
 OPTIONS_ALLOWED_TO_DIFFER = OPTIONS_WITHOUT_EFFECT | {"epochs", "patience"}
@@ -32,15 +32,8 @@ REQUIRED_RESULTS = {"epochs", "best_epoch", "minutes", "test", "images", "saved_
 
 
 def check_run_folder(config):
-    """Raise `InputError` if the run folder cannot be used, before data is read.
-
-    Args:
-        config: as for `Run`.
-
-    Raises:
-        InputError: as `Run`.
-    """
-    check_available(*_folder_and_options(config), resolve=_resolver(config))
+    """Raise early what `Run` would raise for a config, before the data is read."""
+    _folder(config).check()
 
 
 class Run:
@@ -78,7 +71,7 @@ class Run:
 
     def _open(self, config):
         """Lock the folder; returns what has been reached in it."""
-        self._lock = acquire(*_folder_and_options(config), resolve=_resolver(config))
+        self._lock = _folder(config).acquire()
         try:
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
             saved, history = self._checkpoints, self._checkpoints.history()
@@ -96,11 +89,10 @@ class Run:
             results = read_json(self.folder / "results.json")
         except (FileNotFoundError, InputError):
             return None
-        complete = results.keys() >= REQUIRED_RESULTS and results["epochs"] == len(
-            history
-        )
-        exists = complete and Path(str(results["saved_model"])).is_dir()
-        return results if exists else None
+        if results.keys() >= REQUIRED_RESULTS and results["epochs"] == len(history):
+            exists = Path(str(results["saved_model"])).is_dir()
+            return results if exists else None
+        return None
 
     def __enter__(self):
         return self
@@ -238,8 +230,7 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
     if run.epochs_done:
         run.load_last(model)
         print(f"Resumed after epoch {run.epochs_done}.")
-    seeding = _SeedEveryEpoch(run.config.seed)
-    saving = [seeding, _StopIfNotFinite(), _SaveEpochs(run, steps)]
+    saving = [_SeedEveryEpoch(run.config.seed), _StopIfNotFinite(), _SaveEpochs(run)]
     try:
         model.fit(
             replicas.distribute(lambda some: batches(epochs, some), strategy),
@@ -265,31 +256,26 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
         ) from error
 
 
-def _folder_and_options(config):
-    return config.run_folder, to_dict(config), config.resume, OPTIONS_ALLOWED_TO_DIFFER
-
-
-def _resolver(config):
-    """A function that fills the defaults into the options of a config.json."""
+def _folder(config):
+    folder = config.run_folder
 
     def resolve(options):
-        file = config.run_folder / CONFIG
-        return to_dict(from_dict(type(config), options, file).resolve())
+        return to_dict(from_dict(type(config), options, folder / CONFIG).resolve())
 
-    return resolve
+    options = to_dict(config)
+    return Folder(folder, options, config.resume, OPTIONS_ALLOWED_TO_DIFFER, resolve)
 
 
 class _SaveEpochs(keras.callbacks.Callback):
-    def __init__(self, run, steps):
+    def __init__(self, run):
         super().__init__()
-        self.run, self.steps = run, steps
+        self.run = run
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch + 1 == self.steps:
-            self.trained = time.monotonic()
+        self.trained = time.monotonic()  # after the last batch, that is used
 
     def on_epoch_end(self, epoch, logs=None):
         ended = time.monotonic()

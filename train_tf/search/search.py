@@ -35,12 +35,11 @@ from train_tf.config import OPTIONS_WITHOUT_EFFECT, LogUniform
 from train_tf.distributed.cluster import START_SECONDS, check_alone
 from train_tf.errors import InputError, WorkerLost
 from train_tf.files import read_json
-from train_tf.run.folder import CONFIG, acquire, write_or_verify
+from train_tf.run.folder import CONFIG, Folder, write_or_verify
 from train_tf.run.task import best_value
 from train_tf.search.chief import heartbeat, role, serve
 from train_tf.search.trials import TrialReport
 
-OPTIONS_ALLOWED_TO_DIFFER = OPTIONS_WITHOUT_EFFECT | {"trials"}
 NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 METHOD_USED = "proposed_by"  # in the search's config.json
 ORACLES = {
@@ -101,12 +100,12 @@ def search(config, config_class, task_class, space):
         run_trials()
         return None
 
-    lock = _acquire(config, space, method)
+    lock = _folder(config, space, method).acquire()
     try:
         requested = to_dict(config)
         report = TrialReport(
             config.run_folder,
-            {name: requested[name] for name in _names(config_class)},
+            {x.name: requested[x.name] for x in dataclasses.fields(config_class)},
             task_class.monitor,
             task_class.mode,
             start,
@@ -150,17 +149,13 @@ def trial_config(config, config_class, options):
     Raises:
         InputError: if the options do not fit together.
     """
-    shared = {name: getattr(config, name) for name in _names(config_class)}
+    fields = dataclasses.fields(config_class)
+    shared = {field.name: getattr(config, field.name) for field in fields}
     run = {"name": trial_name(options), "runs_dir": config.run_folder, "resume": True}
     return config_class(**{**shared, **options, **run})
 
 
-def _names(config_class):
-    return [field.name for field in dataclasses.fields(config_class)]
-
-
-def _acquire(config, space, method):
-    """Lock the folder of the search for this process; returns the lock."""
+def _folder(config, space, method):
     options = {
         **to_dict(config),
         "space": {name: list(values) for name, values in space.items()},
@@ -171,28 +166,14 @@ def _acquire(config, space, method):
         requested = {x: value for x, value in options.items() if value is not None}
         return {**config.defaults, **requested}
 
-    folder, resume = config.run_folder, config.resume
-    return acquire(
-        folder, options, resume, OPTIONS_ALLOWED_TO_DIFFER, "search", resolve
-    )
+    free = OPTIONS_WITHOUT_EFFECT | {"trials"}
+    return Folder(config.run_folder, options, config.resume, free, resolve, "search")
 
 
 def _start(options, space):
     """The searched options of a config; None if they are not in the search space."""
     start = {name: options.get(name) for name in space}
-    return start if all(_is_in(start[name], space[name]) for name in space) else None
-
-
-def _is_in(value, values):
-    if isinstance(values, LogUniform):
-        return value is not None and values.low <= value <= values.high
-    return value in values
-
-
-def _combinations(space):
-    if any(isinstance(values, LogUniform) for values in space.values()):
-        return math.inf
-    return math.prod(map(len, space.values()))
+    return start if all(start[name] in space[name] for name in space) else None
 
 
 def _method(config, space):
@@ -203,7 +184,9 @@ def _method(config, space):
     """
     file = config.run_folder / CONFIG
     earlier = read_json(file).get(METHOD_USED) if file.exists() else None
-    few = config.method == "hyperband" and _combinations(space) <= config.trials
+    endless = any(isinstance(values, LogUniform) for values in space.values())
+    combinations = math.inf if endless else math.prod(map(len, space.values()))
+    few = config.method == "hyperband" and combinations <= config.trials
     return earlier or ("random" if few else config.method)
 
 
