@@ -38,12 +38,9 @@ def draw_curves(path, history, titles, best_epoch):
         best_epoch: the epoch to mark.
     """
     epochs = [row["epoch"] for row in history]
+    size = (4.2 * len(titles), 3.4)
     figure, axes = plt.subplots(
-        1,
-        len(titles),
-        figsize=(4.2 * len(titles), 3.4),
-        squeeze=False,
-        layout="constrained",
+        1, len(titles), figsize=size, squeeze=False, layout="constrained"
     )
     for axis, (name, title) in zip(axes[0], titles.items(), strict=True):
         marker = "." if len(epochs) < 3 else None
@@ -85,8 +82,7 @@ def provenance(config, *packages):
     """
     packages = ("tensorflow", "keras", "numpy", *packages)
     script = Path(sys.argv[0]).resolve()
-    if script.is_relative_to(PROJECT):
-        script = script.relative_to(PROJECT)
+    script = script.relative_to(PROJECT) if PROJECT in script.parents else script
     return {
         "config": to_dict(config),
         "command": shlex.join(["python", str(script), *sys.argv[1:]]),
