@@ -36,15 +36,9 @@ def plain(image_shape, classes, outputs_per_channel=1, decoder_label=True, laten
         decoder: latents, label -> the likelihood's outputs.
     """
     check_multiple_of_4(image_shape)
-    return Networks(
-        _plain_encoder(image_shape, classes, latents),
-        _plain_decoder(
-            image_shape, classes, outputs_per_channel, decoder_label, latents
-        ),
-    )
+    height, width, channels = image_shape
+    quarter = (height // 4, width // 4, 64)
 
-
-def _plain_encoder(image_shape, classes, latents):
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int32", name="label")
     x = with_label_channel(image, label, classes)
@@ -54,12 +48,8 @@ def _plain_encoder(image_shape, classes, latents):
     x = silu(convolution(silu(x), 32, "narrow"))
     x = layers.Dense(2 * latents, name="parameters")(layers.Flatten()(x))
     x = GaussianParameters(name="posterior")(x)
-    return keras.Model([image, label], x, name="encoder")
+    encoder = keras.Model([image, label], x, name="encoder")
 
-
-def _plain_decoder(image_shape, classes, outputs_per_channel, decoder_label, latents):
-    height, width, channels = image_shape
-    quarter = (height // 4, width // 4, 64)
     latent = keras.Input((latents,), name="latent")
     inputs, embedding = decoder_inputs(latent, classes, decoder_label)
     x = layers.Dense(math.prod(quarter), name="dense")(latent)
@@ -69,7 +59,7 @@ def _plain_decoder(image_shape, classes, outputs_per_channel, decoder_label, lat
     x = residual_block(x, "block_2", embedding)
     x = convolution(layers.UpSampling2D()(silu(x)), 16, "up_1")
     x = convolution(silu(x), channels * outputs_per_channel, "pixels", dtype="float32")
-    return keras.Model(inputs, x, name="decoder")
+    return Networks(encoder, keras.Model(inputs, x, name="decoder"))
 
 
 def resnet18(
@@ -81,15 +71,8 @@ def resnet18(
     without stride and no pooling, for small images. Takes images of any size; for
     arguments and results see `plain`.
     """
-    return Networks(
-        _resnet_encoder(image_shape, classes, latents),
-        _resnet_decoder(
-            image_shape, classes, outputs_per_channel, decoder_label, latents
-        ),
-    )
+    height, width, channels = image_shape
 
-
-def _resnet_encoder(image_shape, classes, latents):
     image = keras.Input(image_shape, name="image")
     label = keras.Input((), dtype="int32", name="label")
     x = with_label_channel(image, label, classes)
@@ -103,11 +86,8 @@ def _resnet_encoder(image_shape, classes, latents):
     log_var = layers.Dense(latents, name="log_var", dtype="float32")(x)
     x = layers.Concatenate(name="parameters", dtype="float32")([mean, log_var])
     x = GaussianParameters(name="posterior")(x)
-    return keras.Model([image, label], x, name="encoder")
+    encoder = keras.Model([image, label], x, name="encoder")
 
-
-def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, latents):
-    height, width, channels = image_shape
     latent = keras.Input((latents,), name="latent")
     inputs, embedding = decoder_inputs(latent, classes, decoder_label)
     x = layers.Concatenate()([latent, embedding]) if decoder_label else latent
@@ -118,8 +98,8 @@ def _resnet_decoder(image_shape, classes, outputs_per_channel, decoder_label, la
         for block in range(2):
             x = _basic_block_up(x, filters, f"stage_{stage + 1}_{block + 1}", size)
     settings = {"use_bias": False, "dtype": "float32"}
-    outputs = convolution(x, channels * outputs_per_channel, "pixels", **settings)
-    return keras.Model(inputs, outputs, name="decoder")
+    x = convolution(x, channels * outputs_per_channel, "pixels", **settings)
+    return Networks(encoder, keras.Model(inputs, x, name="decoder"))
 
 
 def _conv_norm(x, filters, name, kernel_size=3, strides=1):
