@@ -68,9 +68,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, folder, name, options, inputs, images, histograms=None):
         super().__init__()
-        self.name, self.options = name, options
-        self.inputs, self.images = inputs, images
-        self.histograms = histograms or (lambda model: {})
+        self.name, self.options, self.inputs = name, options, inputs
+        self.images, self.histograms = images, histograms or (lambda model: {})
         self.training = tf.summary.create_file_writer(str(folder / "train"))
         self.validation = tf.summary.create_file_writer(str(folder / "validation"))
 
@@ -89,10 +88,10 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.graph(forward.graph)
             self.graph_is_written = True
         for name, value in logs.items():
-            is_validation = name.startswith("val_")
-            writer = self.validation if is_validation else self.training
+            metric = name.removeprefix("val_")
+            writer = self.training if metric == name else self.validation
             with writer.as_default():
-                tf.summary.scalar(f"metrics/{name.removeprefix('val_')}", value, step)
+                tf.summary.scalar(f"metrics/{metric}", value, step)
         with self.training.as_default():
             rate = self.model.optimizer.learning_rate
             tf.summary.scalar("training/learning_rate", rate, step)

@@ -136,15 +136,7 @@ class Run:
         return self.epochs_done >= self.config.epochs or self.out_of_patience
 
     def write_or_verify(self, name, content):
-        """Write a JSON file that must stay the same when the run is resumed.
-
-        Args:
-            name: of the file in the run's folder.
-            content: a dict.
-
-        Raises:
-            InputError: if the run was started with another content.
-        """
+        """`train_tf.run.folder.write_or_verify` for a file in the run's folder."""
         if self.workers.is_chief:
             write_or_verify(self.folder / name, content)
 
@@ -178,11 +170,7 @@ class Run:
         self._load(model, self.epochs_done)
 
     def load_best(self, model):
-        """Load weights and optimizer of the best epoch into a model.
-
-        Raises:
-            InputError: if there is none.
-        """
+        """Load those of the best epoch; raises `InputError` if there is none."""
         if not self.best_epoch:
             raise InputError(
                 f"{self.monitor} is not a number in any saved epoch, so none is the "
@@ -213,8 +201,7 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
         steps: batches per epoch.
         validation: function from `Replicas` to the batches to validate on.
         validation_steps: their number.
-        callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved;
-            only the chief of several workers has them.
+        callbacks: `keras.callbacks.Callback`s that see each epoch after it was saved.
 
     Raises:
         InputError: if the loss is not finite, or memory runs out.
@@ -239,7 +226,7 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
             epochs=epochs.stop,
             validation_data=replicas.distribute(validation, strategy),
             validation_steps=validation_steps,
-            callbacks=saving + (callbacks if run.workers.is_chief else []),
+            callbacks=saving + callbacks,
             verbose=0,
             shuffle=False,  # the batches come shuffled
         )

@@ -62,11 +62,7 @@ class Task(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def tracked_options(config):
-        """Options for searches and TensorBoard's HPARAMS, name to value.
-
-        Args:
-            config: the resolved config.
-        """
+        """Options of a resolved config for searches and HPARAMS, name to value."""
 
     @abc.abstractmethod
     def build(self):
@@ -138,12 +134,11 @@ def train(config, task_class):
             _verify(run, task)
             print(f"Run: {run.folder} ({task.parameters_of(model):,} parameters)")
             if run.is_complete and run.results:
-                option = (
-                    "epochs" if run.epochs_done >= run.config.epochs else "patience"
-                )
+                in_full = run.epochs_done >= run.config.epochs
+                option = flag("epochs" if in_full else "patience")
                 print(
                     f"The run is complete after epoch {run.epochs_done}; a larger "
-                    f"{flag(option)} extends it."
+                    f"{option} extends it."
                 )
             else:
                 _train_and_report(config, task, model, run, started)
@@ -155,15 +150,10 @@ def train(config, task_class):
 def best_value(config, task_class, reuse_data_from=None):
     """Train a model without a report, resume its run, or read it if it is complete.
 
-    Args:
-        config, task_class: as for `train`.
-        reuse_data_from: as for `Task`.
+    For arguments and errors see `train` and `Task`.
 
     Returns:
         The monitored metric of the best epoch.
-
-    Raises:
-        InputError: as `train`.
     """
     workers = _set_up(config)
     if config.run_folder.exists():
@@ -197,8 +187,7 @@ def _set_up(config):
     workers = cluster.join(config.strategy)
     precision = devices.resolve_precision(_requested_precision(config))
     precision = workers.from_chief(precision.encode()).decode()
-    replicas_in_all = workers.strategy.num_replicas_in_sync
-    devices.set_up(precision, config.seed, replicas_in_all)
+    devices.set_up(precision, config.seed, workers.strategy.num_replicas_in_sync)
     return workers
 
 
@@ -279,15 +268,10 @@ def _train_and_report(config, task, model, run, started):
 
 
 def _fit(task, model, run, local_copy):
-    fit(
-        model,
-        run,
-        task.training_batches,
-        task.steps,
-        task.validation_batches,
-        num_batches(task.counts["validation"], task.config.batch_size),
-        _callbacks(task, run, local_copy) if run.workers.is_chief else [],
-    )
+    training, validation = task.training_batches, task.validation_batches
+    validation_steps = num_batches(task.counts["validation"], task.config.batch_size)
+    callbacks = _callbacks(task, run, local_copy) if run.workers.is_chief else []
+    fit(model, run, training, task.steps, validation, validation_steps, callbacks)
 
 
 def _callbacks(task, run, local_copy):
