@@ -65,9 +65,6 @@ def require_memory(size, what, remedy):
         size: the fewest bytes needed.
         what: what needs them, for the message.
         remedy: what the user can do about it, for the message.
-
-    Raises:
-        InputError: if fewer bytes are free.
     """
     free = psutil.virtual_memory().available
     if size > free:
@@ -86,9 +83,6 @@ def require_training_memory(models, batch_size):
     Args:
         models: functional `keras.Model`s of known image size; the first takes images.
         batch_size: images per training step.
-
-    Raises:
-        InputError: if the outputs alone exceed the memory that is free.
     """
     layers = [layer for model in models for layer in model.layers]
     outputs = (x for layer in layers for x in keras.tree.flatten(layer.output))

@@ -6,15 +6,10 @@ import keras
 
 
 def macs(model):
-    """MACs of one image through a network's convolutions and dense layers.
+    """MACs of one image through a network's convolutions and dense layers, an integer.
 
-    Biases, norms and activations are not counted.
-
-    Args:
-        model: a functional `keras.Model` of known image size.
-
-    Returns:
-        An integer.
+    Biases, norms and activations are not counted. `model` is a functional
+    `keras.Model` of known image size.
     """
     return sum(_of_layer(layer) for layer in model.layers)
 

@@ -10,12 +10,7 @@ FINAL = 0.005  # the last rate as a share of the peak
 
 
 def learning_rate(config, steps):
-    """The learning rate of a run: a number, or a schedule over its steps.
-
-    Args:
-        config: a `train_tf.config.RunConfig`.
-        steps: batches per epoch.
-    """
+    """The rate of a `RunConfig` with `steps` per epoch: a number, or a schedule."""
     if config.schedule == "constant":
         return config.learning_rate
     return WarmUpCosine(config.learning_rate, steps * config.epochs)

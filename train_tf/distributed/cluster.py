@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context as eager_context
 
 from train_tf.command_line import EX_TEMPFAIL
@@ -96,14 +96,7 @@ class Workers:
         self.is_chief, self.is_alone = index == 0, not self._others
 
     def from_chief(self, content):
-        """Send bytes from the chief to every worker.
-
-        Args:
-            content: bytes; only the chief's are used.
-
-        Returns:
-            The chief's bytes.
-        """
+        """Send bytes to every worker: returns the `content` of the chief's call."""
         if self.is_alone:
             return content
         WATCHDOG.report_progress()
@@ -134,20 +127,16 @@ class Workers:
             yield
             return
         stop = threading.Event()
-        threading.Thread(
-            target=WATCHDOG.watch, args=(stop, self._others), daemon=True
-        ).start()
+        watched = stop, self._others
+        threading.Thread(target=WATCHDOG.watch, args=watched, daemon=True).start()
         try:
             yield
         except tf.errors.OpError as error:
             lines = [x.strip() for x in error.message.splitlines() if x.strip()]
             reason = next((x for x in lines if "aborted" in x), "".join(lines[:1]))
-            mentioned = re.findall(
-                r"/job:worker/(?:replica:0/)?task:(\d+)", error.message
-            )
-            lost = find_silent(self._others) or sorted(
-                set(map(int, mentioned)) & set(self._others)
-            )
+            task = r"/job:worker/(?:replica:0/)?task:(\d+)"
+            mentioned = set(map(int, re.findall(task, error.message)))
+            lost = find_silent(self._others) or sorted(mentioned & set(self._others))
             if not lost and isinstance(error, LOCAL_ERRORS):
                 raise
             message = _lost_message(lost, self._others, f"TensorFlow: {reason}")
@@ -171,11 +160,9 @@ class Watchdog:
         self.last = time.monotonic()
 
     def watch(self, stop, others):
-        """Watch until `stop` is set.
+        """Watch until `stop`, a `threading.Event`, is set.
 
-        Args:
-            stop: a `threading.Event`.
-            others: number to address of the other workers.
+        `others` maps the numbers of the other workers to their addresses.
         """
         self.report_progress()
         while not stop.wait(1):
@@ -211,10 +198,7 @@ def check_alone(what, strategy="auto"):
 
 
 def share_of_this_worker(items):
-    """The items of a list that this worker processes, without the other workers.
-
-    Args:
-        items: a list, the same for all workers.
+    """The items of a list, the same for all workers, that this one processes.
 
     Returns:
         Every n-th item for n workers; all of them without a TF_CONFIG.
@@ -265,11 +249,7 @@ def _connect(addresses, index):
     eager_context.context().configure_coordination_service(
         service_type="standalone",
         service_leader="/job:worker/replica:0/task:0",
-        coordinated_jobs=[
-            coordination_config_pb2.CoordinatedJob(
-                name="worker", num_tasks=len(addresses)
-            )
-        ],
+        coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=len(addresses))],
         cluster_register_timeout_in_ms=1000 * START_SECONDS,
         heartbeat_timeout_in_ms=1000 * SILENT_SECONDS,
         shutdown_barrier_timeout_in_ms=1000 * SILENT_SECONDS,

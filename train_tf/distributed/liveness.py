@@ -18,14 +18,7 @@ GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 
 
 
 def find_silent(workers):
-    """The workers that do not answer.
-
-    Args:
-        workers: number to address, "host:port".
-
-    Returns:
-        A list of numbers.
-    """
+    """List the workers that do not answer, of a dict of number to "host:port"."""
     return [number for number, address in workers.items() if not _answers(address)]
 
 
@@ -35,13 +28,7 @@ def describe_workers(numbers, addresses):
 
 
 def start_message(addresses, index, seconds):
-    """The error message for workers that did not connect in time.
-
-    Args:
-        addresses: of all workers.
-        index: of this worker.
-        seconds: how long it waited.
-    """
+    """The error of worker `index`, which waited `seconds` for all to connect."""
     others = {n: address for n, address in enumerate(addresses) if n != index}
     silent = describe_workers(find_silent(others), others)
     return (
@@ -53,11 +40,7 @@ def start_message(addresses, index, seconds):
 
 @contextlib.contextmanager
 def start_timeout(addresses, index, seconds):
-    """Kill this process, with a message, if this context takes too long.
-
-    Args:
-        addresses, index, seconds: as for `start_message`.
-    """
+    """Kill this process, with `start_message`, if this context takes too long."""
     command = [sys.executable, "-I", __file__, os.getpid(), index, seconds, *addresses]
     with subprocess.Popen(map(str, command), stdin=subprocess.PIPE):
         yield

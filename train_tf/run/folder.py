@@ -33,11 +33,9 @@ class Folder(NamedTuple):
     what: str = "run"
 
     def check(self):
-        """Raise early what `acquire` would raise, before the data is read.
+        """Raise `InputError` if the folder has other options or is not to be resumed.
 
-        Raises:
-            InputError: if the folder exists and `resume` is False, or it has other
-                options.
+        `acquire` does so too; this is for before the data is read.
         """
         self._check_new()
         self._check_options()
@@ -97,8 +95,7 @@ def write_or_verify(file, content, what="run"):
     """Write a JSON file that must stay the same when the folder is resumed.
 
     Args:
-        file: its path.
-        content: a dict.
+        file, content: its path, and a dict.
         what: what the folder holds, for the message.
 
     Raises:

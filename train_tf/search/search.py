@@ -241,12 +241,9 @@ def _report_trials(oracle, report, options_of):
 def _run_trials(oracle, monitor, check, train):
     """Run the proposed trials until there are no more.
 
-    Args:
-        oracle: a `keras_tuner.Oracle`. A worker asks that of the chief.
-        monitor: name of the metric.
-        check: called before each trial; its errors end the search.
-        train: function from proposed values to the metric; an `InputError` skips the
-            trial.
+    `check` is called before each trial, and its errors end the search. `train` is a
+    function from proposed values to the metric `monitor`; an `InputError` of it skips
+    the trial. A worker asks the oracle of the chief.
     """
     oracle_client.TIMEOUT = START_SECONDS  # keras-tuner has no public option for it
     try:
