@@ -1,6 +1,6 @@
 """The peak speed of this machine, to compare a training's speed with."""
 
-import time
+import timeit
 
 
 def peaks_of(precisions):
@@ -32,11 +32,6 @@ def peak(precision="float32"):
     return max(macs / _seconds(function) for macs, function in work.items())
 
 
-def _seconds(function, times=10):
-    function()
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function().numpy()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+def _seconds(function):
+    function()  # compiles
+    return min(timeit.repeat(lambda: function().numpy(), number=1, repeat=10))
