@@ -6,16 +6,14 @@ reference are given the same weights and must return the same latents and images
 
 import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Literal
 
-from train_tf import command_line
+from cvae_contenders import CONTENDERS
 
-PROGRAM = Path(__file__).with_name("cvae_contenders.py")
-CONTENDERS = ("ours compact", "ours resnet18", "torch eager", "torch compile")
+from train_tf import command_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +49,8 @@ def main(config):
         case = {"dataset": dataset, "precision": precision}
         with tempfile.TemporaryDirectory() as folder:
             task = {**case, "weights": str(Path(folder) / "weights.npz")}
-            commands = {
-                name: [sys.executable, PROGRAM, "speed", name, json.dumps(task)]
-                for name in CONTENDERS
-            }
-            measured = compare(commands, config.rounds, config.steps)
+            programs = {name: (x, name, task) for name, x in CONTENDERS.items()}
+            measured = compare(programs, config.rounds, config.steps)
         for name, row in measured.items():
             rate = row["batch_size"] / row["seconds"]
             rows.append(

@@ -5,7 +5,6 @@ The weights are the initial ones; they make no difference to the speed.
 """
 
 import dataclasses
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -34,7 +33,6 @@ class BenchInferenceConfig:
 
 
 def main(config):
-    command_line.start_tensorflow()
     from interleaved import compare
 
     from train_tf.files import write_json
@@ -42,19 +40,11 @@ def main(config):
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        tasks = _export_for_all(Path(folder))
+        exports = _export_for_all(Path(folder))
         for batch_size in config.batch_sizes:
-            commands = {
-                name: [
-                    sys.executable,
-                    __file__,
-                    "--serve",
-                    json.dumps({**task, "batch_size": batch_size}),
-                ]
-                for name, task in tasks.items()
-            }
+            programs = {x: (_start, *exports[x], batch_size) for x in exports}
             times = max(1, config.images // batch_size)
-            for name, row in compare(commands, config.rounds, times).items():
+            for name, row in compare(programs, config.rounds, times).items():
                 rows.append(
                     {
                         "contender": name,
@@ -83,22 +73,18 @@ def _export_for_all(folder):
     model = task.export(task.build())
     images = task.data.train.images[:CALIBRATION_IMAGES].astype("float32") / 255
     requests = [{"image": image[None]} for image in images]
-    tasks = {
-        "model.predict": {"runtime": "keras", "file": ""},
-        "SavedModel": {"runtime": "saved_model", "file": str(model)},
-    }
+    exports = {"model.predict": ("keras", None), "SavedModel": ("saved_model", model)}
     for precision, calibration in (("float32", None), ("int8", requests)):
         for runtime, title in PEERS.items():
             out = folder / f"{runtime}_{precision}"
             file = export_to(runtime, model, out, calibration)
-            tasks[f"{title}, {precision}"] = {"runtime": runtime, "file": str(file)}
-    return tasks
+            exports[f"{title}, {precision}"] = (runtime, file)
+    return exports
 
 
-def _serve(runtime, file, batch_size):
+def _start(runtime, file, batch_size):
     command_line.start_tensorflow()
     import numpy as np
-    from interleaved import serve
 
     image = np.random.default_rng(0).random((batch_size, 128, 128, 3), "float32")
     if runtime == "keras":
@@ -108,22 +94,11 @@ def _serve(runtime, file, batch_size):
 
         devices.set_up("float32", 0)
         model = build(UNetConfig(), (128, 128, 3), 3)
+        return (lambda: model.predict(image, batch_size, verbose=0)), {}
+    from serve_tf.runtimes import load_from
 
-        def predict():
-            model.predict(image, batch_size=batch_size, verbose=0)
-    else:
-        from serve_tf.runtimes import load_from
-
-        run = load_from(runtime, file)
-
-        def predict():
-            run({"image": image})
-
-    def work(times):
-        for _ in range(times):
-            predict()
-
-    serve(work)
+    run = load_from(runtime, file)
+    return (lambda: run({"image": image})), {}
 
 
 def _line(row):
@@ -135,7 +110,4 @@ def _line(row):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        _serve(**json.loads(sys.argv[2]))
-    else:
-        sys.exit(command_line.run(BenchInferenceConfig, main))
+    sys.exit(command_line.run(BenchInferenceConfig, main))

@@ -37,11 +37,8 @@ def main(config):
 
     rows = []
     for task in config.task:
-        commands = {
-            name: [sys.executable, __file__, "--serve", name, task]
-            for name in CONTENDERS
-        }
-        measured = compare(commands, config.rounds, config.steps)
+        programs = {name: (_start, name, task) for name in CONTENDERS}
+        measured = compare(programs, config.rounds, config.steps)
         repeated, real, alone = (measured[name] for name in CONTENDERS)
         row = {
             "task": task,
@@ -65,10 +62,8 @@ def _line(row):
     ).format(**row)
 
 
-def _serve(name, task):
+def _start(name, task):
     command_line.start_tensorflow()
-    from interleaved import serve
-
     from train_tf import devices
     from train_tf.data.pipeline import SINGLE_REPLICA
 
@@ -87,26 +82,13 @@ def _serve(name, task):
     if name == "one batch, repeated":
         batches = batches.take(1).cache().repeat()
     iterator = iter(batches)
-
-    def step(iterator):
-        for _ in range(BATCHES):
-            next(iterator)
-
-    if name != "input alone":
-        # What `fit` does for each batch, without restarting the pipeline every turn.
-        model = task.build()
-        model.make_train_function()
-        step = model.train_function
-
-    def work(times):
-        for _ in range(times):
-            step(iterator)
-
-    serve(work)
+    if name == "input alone":
+        return (lambda: [next(iterator) for _ in range(BATCHES)]), {}
+    # What `fit` does for each batch, without restarting the pipeline every turn.
+    model = task.build()
+    model.make_train_function()
+    return (lambda: model.train_function(iterator)), {}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        _serve(*sys.argv[2:])
-    else:
-        sys.exit(command_line.run(BenchInputConfig, main))
+    sys.exit(command_line.run(BenchInputConfig, main))

@@ -1,12 +1,12 @@
 """Growth of a UNet training's time and memory with its sizes; see --help."""
 
 import dataclasses
-import json
 import math
 import resource
-import subprocess
+import statistics
 import sys
 import time
+import timeit
 from pathlib import Path
 
 from train_tf import command_line
@@ -42,15 +42,16 @@ def main(config):
     from train_tf.files import write_json
     from train_tf.run.report import provenance
 
-    without_model = _measure("nothing", {}, 1)["mebibytes"]
+    without_model = _measure(dict)["mebibytes"]
     sweeps = {}
     for swept in (*DEFAULTS, "images"):
         rows = []
         for value in sorted(getattr(config, swept)):
             if swept == "images":
-                row = _measure("input", {"count": value}, config.steps)
+                row = _measure(_input, count=value, steps=config.steps)
             else:
-                row = _measure("step", {**DEFAULTS, swept: value}, config.steps)
+                sizes = {**DEFAULTS, swept: value}
+                row = _measure(_step, **sizes, steps=config.steps)
             row["mebibytes"] = round(row["mebibytes"] - without_model)
             rows.append({swept: value, **row})
             print(rows[-1], flush=True)
@@ -84,30 +85,30 @@ def _growth(rows):
     }
 
 
-def _measure(kind, sizes, steps):
-    command = [sys.executable, __file__, "--measure", kind, json.dumps(sizes)]
-    answer = subprocess.run(
-        [*command, str(steps)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return json.loads(answer.stdout.splitlines()[-1])
+def _measure(function, **sizes):
+    """What a function returns in a new process, and the most memory it had."""
+    from interleaved import new_process
+
+    with new_process() as process:
+        return process.submit(_with_memory, function, sizes).result()
+
+
+def _with_memory(function, sizes):
+    command_line.start_tensorflow()
+    row = function(**sizes)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**row, "mebibytes": peak}
 
 
 def _median_seconds(work, times):
-    import numpy as np
-
     work()
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
+    return statistics.median(timeit.repeat(work, number=1, repeat=times))
 
 
 def _step(image_size, filters, batch_size, steps):
     """A training step of the default UNet; its work is the number of MACs."""
     import numpy as np
-    import tensorflow as tf
+    from interleaved import step_of
 
     from train_tf import devices
     from train_tf.macs import macs
@@ -121,11 +122,9 @@ def _step(image_size, filters, batch_size, steps):
     rng = np.random.default_rng(0)
     images = rng.random((batch_size, image_size, image_size, 3), "float32")
     masks = rng.integers(0, 3, (batch_size, image_size, image_size, 1), "uint8")
-    batches = iter(tf.data.Dataset.from_tensors((images, masks)).cache().repeat())
-    model.make_train_function()
     features = sum(np.prod(layer.output.shape[1:]) for layer in model.layers[1:])
     return {
-        "seconds": _median_seconds(lambda: model.train_function(batches), steps),
+        "seconds": _median_seconds(step_of(model, images, masks), steps),
         "work": 3 * batch_size * macs(model),
         # The features of each image once; parameters, gradients and momentum.
         "bytes": int(4 * (batch_size * features + 3 * model.count_params())),
@@ -157,14 +156,4 @@ def _input(count, steps):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        command_line.start_tensorflow()
-        import tensorflow  # noqa: F401 ("nothing" measures what the import needs)
-
-        kind, sizes, steps = sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
-        kinds = {"step": _step, "input": _input, "nothing": lambda steps: {}}
-        row = kinds[kind](**sizes, steps=steps)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**row, "mebibytes": peak}))
-    else:
-        sys.exit(command_line.run(BenchScaleConfig, main))
+    sys.exit(command_line.run(BenchScaleConfig, main))

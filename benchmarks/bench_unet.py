@@ -8,22 +8,14 @@ weights and must return the same logits for one image.
 
 import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Literal
 
-from train_tf import command_line
+from unet_contenders import CONTENDERS
 
-PROGRAM = Path(__file__).with_name("unet_contenders.py")
-CONTENDERS = (
-    "ours",
-    "ours, Dice and Muon",
-    "article",
-    "torch eager",
-    "torch compile",
-)
+from train_tf import command_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +65,8 @@ def main(config):
         with tempfile.TemporaryDirectory() as folder:
             weights = str(Path(folder) / "weights.npz")
             task = {**case, "batch_size": config.batch_size, "weights": weights}
-            commands = {
-                name: [sys.executable, PROGRAM, name, json.dumps(task)]
-                for name in CONTENDERS
-            }
-            measured = compare(commands, config.rounds, config.steps)
+            programs = {name: (x, name, task) for name, x in CONTENDERS.items()}
+            measured = compare(programs, config.rounds, config.steps)
         for name, row in measured.items():
             rate = config.batch_size / row["seconds"]
             macs = row.get("macs", measured["ours"]["macs"])  # PyTorch's has the same

@@ -1,6 +1,5 @@
-"""The contenders of bench_cvae.py and race_cvae.py: programs that train a VAE."""
+"""The contenders of bench_cvae.py, as `interleaved.compare` takes them, and a race."""
 
-import json
 import os
 import sys
 import time
@@ -11,11 +10,10 @@ SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 HELD_OUT = 1000  # validation images in a race
 
 
-def serve_ours(name, task):
-    """Train on one repeated batch of noise, when told to."""
+def start_ours(name, task):
+    """Train on one repeated batch of noise."""
     import numpy as np
-    import tensorflow as tf
-    from interleaved import serve, steps_of
+    from interleaved import step_of
 
     from train_tf.macs import macs
 
@@ -24,15 +22,13 @@ def serve_ours(name, task):
     rng = np.random.default_rng(0)
     images = rng.random((batch_size, *SHAPES[task["dataset"]]), "float32")
     labels = rng.integers(0, 10, batch_size).astype("int32")
-    batches = tf.data.Dataset.from_tensors((images, labels)).cache().repeat()
     if name == "ours resnet18" and task["precision"] == "float32":
         _save_weights(model, images[:2], labels[:2], task["weights"])
-    serve(
-        steps_of(model, batches),
-        batch_size=batch_size,
-        parameters=training.parameters_of(model),
-        macs=sum(map(macs, training.submodels(model))),
-    )
+    return step_of(model, images, labels), {
+        "batch_size": batch_size,
+        "parameters": training.parameters_of(model),
+        "macs": sum(map(macs, training.submodels(model))),
+    }
 
 
 def _our_task(name, task):
@@ -65,10 +61,9 @@ def _save_weights(model, images, labels, file):
     np.savez(file, **weights, **outputs, input_images=images, labels=labels)
 
 
-def serve_torch(name, task):
-    """Train the reference on one repeated batch of noise, when told to."""
+def start_torch(name, task):
+    """Train the reference on one repeated batch of noise."""
     import torch
-    from interleaved import serve
     from torch_cvae import ReferenceVAE
 
     torch.manual_seed(0)
@@ -80,13 +75,9 @@ def serve_torch(name, task):
     images = torch.rand(32, shape[2], *shape[:2])
     images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (32,))
-
-    def train(steps):
-        for _ in range(steps):
-            loss = step(images, labels)
-        loss.item()
-
-    serve(train, batch_size=32, parameters=sum(p.numel() for p in model.parameters()))
+    parameters = sum(weight.numel() for weight in model.parameters())
+    facts = {"batch_size": 32, "parameters": parameters}
+    return (lambda: step(images, labels)), facts
 
 
 def _torch_step(model, name, precision):
@@ -154,7 +145,9 @@ def _from_other_pixel(_, inputs):
 def race(name, task):
     """Train on real images until held-out ones have the reference's -ELBO.
 
-    Prints the seconds of training alone, and a curve of seconds and -ELBO, as JSON.
+    Returns:
+        Whether they have it, the seconds of training alone, and a curve of seconds and
+        -ELBO.
     """
     start_race = _race_ours if name.startswith("ours") else _race_torch
     train, evaluate = start_race(name, task)
@@ -168,7 +161,7 @@ def race(name, task):
         curve.append([round(seconds, 1), nats])
         print(f"{name}: {seconds:.0f} s, {nats} nats", file=sys.stderr)
         reached = nats <= goal
-    print(json.dumps({"reached": reached, "seconds": seconds, "curve": curve}))
+    return {"reached": reached, "seconds": seconds, "curve": curve}
 
 
 def _race_ours(name, task):
@@ -234,7 +227,9 @@ def _race_torch(name, task):
     return train, evaluate
 
 
-if __name__ == "__main__":
-    mode, name, task = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    serve = serve_ours if name.startswith("ours") else serve_torch
-    (race if mode == "race" else serve)(name, task)
+CONTENDERS = {
+    "ours compact": start_ours,
+    "ours resnet18": start_ours,
+    "torch eager": start_torch,
+    "torch compile": start_torch,
+}

@@ -4,123 +4,96 @@ A slow period of the machine affects all of them, because the ratio to the first
 is taken within each round.
 """
 
-import json
-import subprocess
-import sys
-import time
+import contextlib
+import os
+import timeit
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 
 from train_tf.errors import InputError
 
 
-class Contender:
-    """A program that does its work whenever it is told to.
+def new_process():
+    """An executor that calls functions in a new process and discards what they print.
 
-    Args:
-        command: the program and its arguments; it calls `serve`.
+    The functions import TensorFlow or PyTorch themselves.
     """
-
-    def __init__(self, command):
-        self._process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.info = self._answer()
-
-    def turn(self, times):
-        """Let it work `times` times; returns the mean seconds of one time."""
-        print(times, file=self._process.stdin, flush=True)
-        return self._answer()["seconds"]
-
-    def end(self):
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _answer(self):
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        raise InputError(
-            f"{' '.join(self._process.args)} ended early; its output is above."
-        )
+    return ProcessPoolExecutor(1, get_context("spawn"), _discard_output)
 
 
-def serve(work, **info):
-    """Work when told to on stdin, until it is closed.
+def step_of(model, *batch):
+    """A function that trains a Keras model for one step, always on the same batch.
 
-    Args:
-        work: function of how many times to do it; returns when all is done.
-        info: facts for the other side, for JSON.
-    """
-    work(2)  # compiles
-    print(json.dumps(info), flush=True)
-    for line in sys.stdin:
-        times = int(line)
-        start = time.perf_counter()
-        work(times)
-        seconds = (time.perf_counter() - start) / times
-        print(json.dumps({"seconds": seconds}), flush=True)
-
-
-def steps_of(model, batches):
-    """A function that trains a Keras model for a number of steps.
-
-    Each step does what `fit` does, with callbacks that read the loss. `fit` itself is
-    left out: its start would count in every turn.
+    It does what `fit` does, with callbacks that read the loss. `fit` itself is left
+    out: its start would count in every turn.
 
     Args:
         model: a compiled `keras.Model`.
-        batches: an infinite `tf.data.Dataset`.
+        batch: arrays of images, and of masks or labels.
     """
+    import tensorflow as tf
+
     model.make_train_function()
-    iterator = iter(batches)
-
-    def train(steps):
-        for _ in range(steps):
-            float(model.train_function(iterator)["loss"])
-
-    return train
+    batches = iter(tf.data.Dataset.from_tensors(batch).cache().repeat())
+    return lambda: float(model.train_function(batches)["loss"])
 
 
-def compare(commands, rounds, times):
+def compare(programs, rounds, times):
     """Start programs, run them in interleaved turns, and end them.
 
     Args:
-        commands: name to command, as `Contender` takes it; ratios are to the first.
+        programs: name to a function and its arguments; ratios are to the first. The
+            function returns another, which does the work once, and a dict of facts.
         rounds: turns of each program.
         times: how often a program works in one turn.
 
     Returns:
-        Name to a dict: what the program passed to `serve`; "seconds" of working once,
-        the median of the rounds; and "ratio", "min" and "max", the median and the range
-        of the ratios to the first program's seconds in the same round.
+        Name to a dict: the program's facts; "seconds" of working once, the median of
+        the rounds; and "ratio", "min" and "max", the median and the range of the ratios
+        to the first program's seconds in the same round.
 
     Raises:
-        InputError: if a program ends early.
+        InputError: if there is no turn to take.
     """
     if rounds < 1 or times < 1:
         raise InputError(f"Expected a turn or more. Received: {rounds} of {times} each")
-    # One after another: a program may write what the next one reads.
-    contenders = {name: Contender(command) for name, command in commands.items()}
-    for contender in contenders.values():
-        contender.turn(times)  # warms the caches
-    seconds = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            seconds[name].append(contender.turn(times))
-    first = np.array(next(iter(seconds.values())))
-    rows = {}
-    for name, contender in contenders.items():
-        contender.end()
-        ratios = np.array(seconds[name]) / first
-        rows[name] = {
-            **contender.info,
-            "seconds": float(np.median(seconds[name])),
-            "ratio": float(np.median(ratios)),
-            "min": float(ratios.min()),
-            "max": float(ratios.max()),
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(new_process()) for _ in programs]
+        # One after another: a program may write what the next one reads.
+        facts = [
+            process.submit(_start, *program).result()
+            for process, program in zip(processes, programs.values(), strict=True)
+        ]
+        turns = [
+            [process.submit(_seconds, times).result() for process in processes]
+            for _ in range(1 + rounds)  # the first warms the caches
+        ]
+    seconds = np.array(turns[1:])
+    ratios = seconds / seconds[:, :1]
+    return {
+        name: {
+            **facts[column],
+            "seconds": float(np.median(seconds[:, column])),
+            "ratio": float(np.median(ratios[:, column])),
+            "min": float(ratios[:, column].min()),
+            "max": float(ratios[:, column].max()),
         }
-    return rows
+        for column, name in enumerate(programs)
+    }
+
+
+def _discard_output():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _start(program, *arguments):
+    global _work  # of this process
+    _work, facts = program(*arguments)
+    _seconds(2)  # compiles
+    return facts
+
+
+def _seconds(times):
+    return timeit.timeit(_work, number=times) / times

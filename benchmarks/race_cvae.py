@@ -7,16 +7,15 @@ evaluations are not counted.
 """
 
 import dataclasses
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
 
+from cvae_contenders import race
+
 from train_tf import command_line
 from train_tf.errors import InputError
 
-PROGRAM = Path(__file__).with_name("cvae_contenders.py")
 OURS, THEIRS = "ours compact", "torch eager"
 STEPS = {OURS: 10, THEIRS: 100}  # between two evaluations
 LONGEST = 3600  # seconds, for ours
@@ -37,6 +36,8 @@ class RaceCVAEConfig:
 
 
 def main(config):
+    from interleaved import new_process
+
     from train_tf.devices import resolve_precision
     from train_tf.files import write_json
     from train_tf.run.report import provenance
@@ -51,11 +52,8 @@ def main(config):
             "steps": STEPS[name],
             "timeout": timeout,
         }
-        command = [sys.executable, str(PROGRAM), "race", name, json.dumps(task)]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if answer.returncode:
-            raise InputError(f"{name} ended early; its output is above.")
-        return json.loads(answer.stdout.splitlines()[-1])
+        with new_process() as process:
+            return process.submit(race, name, task).result()
 
     ours = reach(OURS, LONGEST)
     if not ours["reached"]:

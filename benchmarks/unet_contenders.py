@@ -1,20 +1,18 @@
-"""The contenders of bench_unet.py: programs that train a UNet when told to."""
+"""The contenders of bench_unet.py, as `interleaved.compare` takes them."""
 
-import json
 import os
 import sys
 from pathlib import Path
 
 
-def serve_keras(name, task):
+def start_keras(name, task):
     """Ours with either loss and optimizer, or the article's network."""
     from train_tf import command_line
 
     command_line.start_tensorflow()
     import keras
     import numpy as np
-    import tensorflow as tf
-    from interleaved import serve, steps_of
+    from interleaved import step_of
 
     from train_tf import devices
     from train_tf.macs import macs
@@ -46,13 +44,11 @@ def serve_keras(name, task):
         weights = [weight.numpy() for layer in model.layers for weight in layer.weights]
         logits = model(images[:1]).numpy()
         np.savez(task["weights"], *weights, image=images[0], logits=logits[0])
-    batches = tf.data.Dataset.from_tensors((images, masks)).cache().repeat()
-    serve(steps_of(model, batches), macs=macs(model))
+    return step_of(model, images, masks), {"macs": macs(model)}
 
 
-def serve_torch(name, task):
+def start_torch(name, task):
     import torch
-    from interleaved import serve
     from torch_unet import UNet
 
     torch.manual_seed(0)
@@ -69,16 +65,14 @@ def serve_torch(name, task):
     masks = torch.randint(0, 3, (task["batch_size"], 128, 128))
     mixed = task["precision"] == "bfloat16"
 
-    def train(steps):
-        for _ in range(steps):
-            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-                loss = loss_of(run(images).float(), masks)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        loss.item()
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            loss = loss_of(run(images).float(), masks)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
 
-    serve(train)
+    return step, {}
 
 
 def _check_same(model, file):
@@ -98,7 +92,10 @@ def _check_same(model, file):
         raise RuntimeError("The two networks differ under the same weights.")
 
 
-if __name__ == "__main__":
-    name = sys.argv[1]
-    serve = serve_torch if name.startswith("torch") else serve_keras
-    serve(name, json.loads(sys.argv[2]))
+CONTENDERS = {
+    "ours": start_keras,
+    "ours, Dice and Muon": start_keras,
+    "article": start_keras,
+    "torch eager": start_torch,
+    "torch compile": start_torch,
+}
