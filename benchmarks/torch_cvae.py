@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 
 import torch
 import torch.nn.functional as F
@@ -48,13 +49,12 @@ class Encoder(nn.Module):
         self.label_embedding = nn.Embedding(classes, math.prod(self.size))
         self.stem = nn.Conv2d(channels + 1, 64, 3, 1, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(64, eps=1e-3)
-        self.blocks, inputs = [], 64
+        self.blocks, inputs = nn.Sequential(), 64
         for stage, filters in enumerate((64, 128, 256, 512)):
             for block in range(2):
                 stride = 2 if stage and not block else 1
                 name = f"stage_{stage + 1}_{block + 1}"
-                self.add_module(name, Block(inputs, filters, stride))
-                self.blocks.append(name)
+                self.blocks.add_module(name, Block(inputs, filters, stride))
                 inputs = filters
         self.mean = nn.Linear(512, latents)
         self.log_var = nn.Linear(512, latents)
@@ -63,9 +63,7 @@ class Encoder(nn.Module):
         channel = self.label_embedding(labels).view(-1, 1, *self.size)
         x = torch.cat([images, channel], 1)
         x = F.relu(self.stem_norm(self.stem(x)))
-        for name in self.blocks:
-            x = getattr(self, name)(x)
-        x = x.mean((2, 3))
+        x = self.blocks(x).mean((2, 3))
         return self.mean(x), self.log_var(x)
 
 
@@ -77,24 +75,20 @@ class Decoder(nn.Module):
         height, width, channels = image_shape
         self.dense = nn.Linear(latents, 4 * 4 * 512)
         self.first = (-(-height // 8), -(-width // 8))
-        self.blocks, inputs = [], 512
-        for stage, (filters, shrunk) in enumerate(
-            ((256, 4), (128, 2), (64, 1), (64, 1))
-        ):
+        self.blocks, inputs = nn.Sequential(), 512
+        stages = ((256, 4), (128, 2), (64, 1), (64, 1))
+        for stage, (filters, shrunk) in enumerate(stages):
+            size = (-(-height // shrunk), -(-width // shrunk))
             for block in range(2):
                 name = f"stage_{stage + 1}_{block + 1}"
-                size = (-(-height // shrunk), -(-width // shrunk))
-                self.add_module(name, Block(inputs, filters, size=size))
-                self.blocks.append(name)
+                self.blocks.add_module(name, Block(inputs, filters, size=size))
                 inputs = filters
         self.pixels = nn.Conv2d(64, channels, 3, 1, 1, bias=False)
 
     def forward(self, latents):
         x = self.dense(latents).view(-1, 4, 4, 512).permute(0, 3, 1, 2)
         x = F.interpolate(x, self.first, mode="nearest-exact")
-        for name in self.blocks:
-            x = getattr(self, name)(x)
-        return self.pixels(x)
+        return self.pixels(self.blocks(x))
 
 
 class ReferenceVAE(nn.Module):
@@ -143,9 +137,8 @@ def set_weights(module, weights):
     missing = {name for name in state if not name.endswith("num_batches_tracked")}
     for path, array in weights.items():
         layer, weight = path.split("/")[-2:]
-        if layer.startswith("stage"):  # "stage_1_1_a_norm" -> "stage_1_1.a_norm"
-            words = layer.split("_")
-            layer = "_".join(words[:3]) + "." + "_".join(words[3:])
+        # "stage_1_1_a_norm" -> "blocks.stage_1_1.a_norm"
+        layer = re.sub(r"(stage_\d_\d)_", r"blocks.\1.", layer)
         array = torch.from_numpy(array.copy())
         if weight == "kernel":
             array = array.permute(3, 2, 0, 1) if array.ndim == 4 else array.T

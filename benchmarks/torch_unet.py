@@ -49,27 +49,24 @@ class UNet(nn.Module):
         super().__init__()
         widths = [filters * 2**level for level in range(depth + 1)]
         self.encoder = nn.ModuleList(
-            pair(inputs, outputs)
+            nn.ModuleList([pair(inputs, outputs), DOWN[down](outputs)])
             for inputs, outputs in zip([3, *widths], widths[:-1], strict=False)
         )
-        self.down = nn.ModuleList(DOWN[down](width) for width in widths[:-1])
         self.bottom = pair(widths[-2], widths[-1])
-        self.up = nn.ModuleList(
-            UP[up](2 * width, width) for width in reversed(widths[:-1])
-        )
         self.decoder = nn.ModuleList(
-            pair(2 * width, width) for width in reversed(widths[:-1])
+            nn.ModuleList([UP[up](2 * width, width), pair(2 * width, width)])
+            for width in reversed(widths[:-1])
         )
         self.logits = nn.Conv2d(filters, classes, 1)
 
     def forward(self, x):
         skips = []
-        for encoder, down in zip(self.encoder, self.down, strict=True):
+        for encoder, down in self.encoder:
             x = encoder(x)
             skips.append(x)
             x = down(x)
         x = self.bottom(x)
-        for up, decoder in zip(self.up, self.decoder, strict=True):
+        for up, decoder in self.decoder:
             x = decoder(torch.cat([skips.pop(), up(x)], 1))
         return self.logits(x)
 
@@ -85,26 +82,12 @@ def set_weights(model, weights):
             mean and variance; at the end kernel and bias of the logits.
     """
     weights = iter(torch.from_numpy(array.copy()) for array in weights)
+    layers = [x for x in model.modules() if isinstance(x, NormalizedReLU)]
     with torch.no_grad():
-        for convolution, norm, _ in _in_order(model):
+        for convolution, norm, _ in layers:  # level by level, down and up
             kernel = next(weights)
             convolution.weight.copy_(kernel.permute(3, 2, 0, 1).flip(2, 3))
             for x in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
                 x.copy_(next(weights))
         model.logits.weight.copy_(next(weights).permute(3, 2, 0, 1))
         model.logits.bias.copy_(next(weights))
-
-
-def _in_order(model):
-    """Convolutions in the order of the Keras model: level by level, down and up."""
-    blocks = [
-        block
-        for level in zip(model.encoder, model.down, strict=True)
-        for block in level
-    ]
-    blocks.append(model.bottom)
-    blocks += [b for level in zip(model.up, model.decoder, strict=True) for b in level]
-    for block in blocks:
-        for module in block.modules():
-            if isinstance(module, NormalizedReLU):
-                yield module
