@@ -154,11 +154,7 @@ def draw_figures(folder, saved_models_dir):
     Raises:
         InputError: if there are no such files.
     """
-    trained = read_trained(folder)
-    if not trained:
-        raise InputError(
-            f"Expected results of compare_cvaes.py in {folder}. Found none."
-        )
+    trained = read_trained(folder, required=True)
     file = folder / "reference_curves.json"
     reference = read_json(file)["negative_elbo"] if file.exists() else {}
     draw_curves(folder / "cvae_curves.png", trained, reference)
@@ -170,16 +166,24 @@ def draw_figures(folder, saved_models_dir):
             draw_wrong_labels(pictures, Relabeller(model), images.test, names)
 
 
-def read_trained(folder):
+def read_trained(folder, required=False):
     """The results of `compare` in a folder, in the order of the tables.
 
     Returns:
         A list of dicts, by data set; the Gaussian likelihood first, in it the lowest
         negative ELBO.
+
+    Raises:
+        InputError: if they are required and missing.
     """
     found = [read_json(file) for file in folder.glob("cvae_*.json")]
+    found = [results for results in found if "scores" in results]
+    if required and not found:
+        raise InputError(
+            f"Expected results of compare_cvaes.py in {folder}. Found none."
+        )
     return sorted(
-        (results for results in found if "scores" in results),
+        found,
         key=lambda results: (
             labelled_datasets().index(results["config"]["dataset"]),
             not _is_gaussian(results),

@@ -127,11 +127,7 @@ def draw_figures(folder, saved_models_dir):
     Raises:
         InputError: if there are no such files or SavedModels.
     """
-    trained = read_trained(folder)
-    if not trained:
-        raise InputError(
-            f"Expected results of compare_unets.py in {folder}. Found none."
-        )
+    trained = read_trained(folder, required=True)
     draw_curves(folder / "unet_curves.png", trained)
     pets = load_data(UNetConfig(data_dir=BUNDLED))
     examples = Split(*(array[:EXAMPLES] for array in pets.test))
@@ -158,14 +154,15 @@ def draw_figures(folder, saved_models_dir):
         )
 
 
-def read_trained(folder):
+def read_trained(folder, required=False):
     """The results that `compare` wrote, the pairs of the assignment first.
 
     Returns:
         Variant to a list of dicts, one per seed.
 
     Raises:
-        InputError: if they differ in more than variant and seed.
+        InputError: if they differ in more than variant and seed, or are required and
+            missing.
     """
     found = {}
     for variant in dict.fromkeys(ASSIGNMENT + GRID):
@@ -175,6 +172,10 @@ def read_trained(folder):
         results = [x for x in results if "metrics" in x]  # not of train_unet.py alone
         if results:
             found[variant] = sorted(results, key=lambda x: x["config"]["seed"])
+    if required and not found:
+        raise InputError(
+            f"Expected results of compare_unets.py in {folder}. Found none."
+        )
     _check_comparable([x for results in found.values() for x in results], folder)
     return found
 

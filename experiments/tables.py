@@ -8,45 +8,26 @@ import itertools
 import re
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
+
+import compare_cvaes
+import compare_unets
+import unet_tables
+from unet_tables import ASSIGNMENT, DEFAULT, name_of, title_of
 
 from train_tf import command_line
 from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
 from train_tf.files import read_json, write_text
+from unet_tf.evaluation import METRICS
 
 PROJECT = Path(__file__).resolve().parents[1]
-UNET_METRICS = (
-    "accuracy",
-    "mean_iou",
-    "iou_pet",
-    "iou_background",
-    "iou_outline",
-    "dice",
-)
-VAE_COLUMNS = (
-    "data set, network",
-    "epochs, minutes",
-    "parameters",
-    "latents",
-    "-ELBO, nats",
-    "distortion",
-    "rate",
-    "bits/dim",
-    "label accuracy",
-    "source accuracy",
-    "style",
-    "sharpness",
-    "leakage",
-)
+UNET_METRICS = list(METRICS)[:6]  # of the short table: accuracy to Dice
+TITLE = "data set, network"
 SHORT_VAE_COLUMNS = (
-    "data set, network",
-    "epochs, minutes",
-    "parameters",
-    "-ELBO, nats",
-    "label accuracy",
-    "style",
-    "leakage",
+    *(TITLE, "epochs, minutes", "parameters", "-ELBO, nats"),
+    *("label accuracy", "style", "leakage"),
 )
 LINEAR_VAE_LATENTS = "256"  # of the linear VAE in the short table
 PEERS = ("torch eager", "torch compile")
@@ -116,18 +97,10 @@ def _read(results, name):
 
 def _unets(results):
     """The four UNets of the assignment, flip averaging, the article, a baseline."""
-    from compare_unets import read_trained
-    from unet_tables import ASSIGNMENT, DEFAULT, name_of, title_of
-
-    from unet_tf.evaluation import METRICS
-
-    trained = read_trained(results)
-    for pair in ASSIGNMENT:
-        if pair not in trained:
-            name = f"{name_of(pair, 0)}.json"
-            raise InputError(
-                f"Expected {results / name}, written by compare_unets.py. Found none."
-            )
+    trained = compare_unets.read_trained(results)
+    if missing := [x for x in ASSIGNMENT if x not in trained]:
+        file = results / f"{name_of(missing[0], 0)}.json"
+        raise InputError(f"Expected {file}, written by compare_unets.py. Found none.")
     rows = {title_of(x): [seed["metrics"] for seed in trained[x]] for x in ASSIGNMENT}
     seeds, article = trained[DEFAULT], _read(results, "article_unet")
     rows[f"{title_of(DEFAULT)}, flip-averaged"] = [
@@ -150,42 +123,28 @@ def _unets(results):
         yield title, *means
 
 
-def _vaes(results):
-    """The rows of `_all_vaes` that compare Gaussian likelihoods, with fewer columns."""
-    rows = (row for is_short, row in _vae_rows(results) if is_short)
-    return _cells(SHORT_VAE_COLUMNS, rows)
+def _vaes(results, short):
+    """The conditional VAEs of each data set, the reference notebook, linear VAEs.
 
-
-def _all_vaes(results):
-    """The conditional VAEs of each data set, the reference notebook, linear VAEs."""
-    return _cells(VAE_COLUMNS, (row for _, row in _vae_rows(results)))
-
-
-def _cells(columns, rows):
-    yield columns
-    for row in rows:
-        yield [row.get(column, "") for column in columns]
+    Those of the short table compare Gaussian likelihoods, in fewer columns.
+    """
+    rows = [row for is_short, row in _vae_rows(results) if is_short or not short]
+    columns = SHORT_VAE_COLUMNS if short else list(rows[0])
+    return [columns, *([row.get(name, "") for name in columns] for row in rows)]
 
 
 def _vae_rows(results):
     """Pairs of whether a row is in the short table too, and its cells by column."""
-    from compare_cvaes import read_trained
-
-    trained = read_trained(results)
-    if not trained:
-        raise InputError(
-            f"Expected results of compare_cvaes.py in {results}. Found none."
-        )
-    title = VAE_COLUMNS[0]
+    trained = compare_cvaes.read_trained(results, required=True)
     for dataset, vaes in itertools.groupby(trained, lambda x: x["config"]["dataset"]):
         for vae in vaes:
             is_short = vae["config"]["likelihood"] == "gaussian"
-            yield is_short, {title: f"{dataset}, {vae['title']}", **_vae_cells(vae)}
+            yield is_short, {TITLE: f"{dataset}, {vae['title']}", **_vae_cells(vae)}
         if reference := DATASETS[dataset].cvae.reference:
             yield (
                 True,
                 {
-                    title: f"{dataset}, the reference notebook (training batches)",
+                    TITLE: f"{dataset}, the reference notebook (training batches)",
                     "epochs, minutes": reference.epochs,
                     "parameters": "20.1M",
                     "latents": 256,
@@ -200,7 +159,7 @@ def _vae_rows(results):
             yield (
                 latents == LINEAR_VAE_LATENTS,
                 {
-                    title: f"{dataset}, baseline: {form}",
+                    TITLE: f"{dataset}, baseline: {form}",
                     "latents": latents,
                     "-ELBO, nats": f"{row['negative_elbo']:.0f}",
                 },
@@ -208,14 +167,12 @@ def _vae_rows(results):
 
 
 def _vae_cells(vae):
-    from compare_cvaes import latents_of
-
     test, scores = vae["test"], vae["scores"]
     style, correlation = min(scores["style"].items(), key=lambda item: item[1])
     return {
         "epochs, minutes": f"{vae['epochs']}, {vae['minutes']:.0f}",
         "parameters": f"{vae['parameters'] / 1e6:.2f}M",
-        "latents": latents_of(vae),
+        "latents": compare_cvaes.latents_of(vae),
         "-ELBO, nats": f"{test['negative_elbo']:.0f}",
         "distortion": f"{test['distortion']:.0f}",
         "rate": f"{test['rate']:.0f}",
@@ -305,31 +262,19 @@ def _speeds(results, files, keys):
     return {tuple(row[key] for key in keys): row["images_per_second"] for row in rows}
 
 
-def _unet_table(name):
+def _of_all_unets(table, results):
     """A table of `unet_tables`, of all networks compared."""
-
-    def table(results):
-        import unet_tables
-        from compare_unets import read_trained
-
-        trained = read_trained(results)
-        if not trained:
-            raise InputError(
-                f"Expected results of compare_unets.py in {results}. Found none."
-            )
-        return getattr(unet_tables, name)(trained)
-
-    return table
+    return table(compare_unets.read_trained(results, required=True))
 
 
 TABLES = {
     "unets": _unets,
-    "unet_metrics": _unet_table("metrics_table"),
-    "unet_differences": _unet_table("differences_table"),
-    "unet_effects": _unet_table("effects_table"),
-    "unet_costs": _unet_table("costs_table"),
-    "vaes": _vaes,
-    "all_vaes": _all_vaes,
+    "unet_metrics": partial(_of_all_unets, unet_tables.metrics_table),
+    "unet_differences": partial(_of_all_unets, unet_tables.differences_table),
+    "unet_effects": partial(_of_all_unets, unet_tables.effects_table),
+    "unet_costs": partial(_of_all_unets, unet_tables.costs_table),
+    "vaes": partial(_vaes, short=True),
+    "all_vaes": partial(_vaes, short=False),
     "runtimes": _runtimes,
     "speed_of_unets": _speed_of_unets,
     "speed_of_vaes": _speed_of_vaes,
