@@ -137,7 +137,7 @@ def check_batches(server, description, warm_up):
     for name, inputs in warm_up.items():
         batch = distinct_rows(inputs, description)
         together = server.predict(name, batch)
-        for row, request in enumerate(_split_rows(batch)):
+        for row, request in enumerate(split(batch)):
             alone = server.predict(name, request)
             expected = {key: together[key][row : row + 1] for key in alone}
             largest = max(largest, _difference(alone, expected))
@@ -211,7 +211,7 @@ def check_load(server, description, warm_up):
     requests = [
         (name, request)
         for name, inputs in warm_up.items()
-        for request in _split_rows(distinct_rows(inputs, description))
+        for request in split(distinct_rows(inputs, description))
     ]
     expected = [server.predict(*request) for request in requests]
     cases = itertools.cycle(zip(requests, expected, strict=True))
@@ -259,12 +259,10 @@ def _read_extras(folder):
     return description, warm_up
 
 
-def _split_rows(batch):
-    """Requests of one row each."""
-    return [
-        {name: values[row : row + 1] for name, values in batch.items()}
-        for row in range(BATCH_SIZE)
-    ]
+def split(request, size=1):
+    """Requests of `size` rows each; the last may have fewer."""
+    rows = range(0, len(next(iter(request.values()))), size)
+    return [{name: x[row : row + size] for name, x in request.items()} for row in rows]
 
 
 def _difference(outputs, expected):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.data import load_images, to_float, wrong_labels
+from serve_tf.check import split
 from serve_tf.runtimes import export_to, load_from
 from train_tf.data.datasets import DATASETS
 from train_tf.data.images import image_files, read_image
@@ -69,7 +70,7 @@ def export_and_compare(model, formats, quantize, out, images=None):
         samples = _unet_samples(description, images, quantize)
     else:
         samples = _cvae_samples(description, images)
-    calibration = _split_rows(samples.calibration) if quantize == "int8" else None
+    calibration = split(samples.calibration) if quantize == "int8" else None
     rows = {"SavedModel": {"bytes": _size(folder)}}
     runs = {"SavedModel": load_from("saved_model", folder)}
     for runtime, title in titles.items():
@@ -155,18 +156,9 @@ def _unet_samples(description, images, quantize):
     )
 
 
-def _split_rows(batch):
-    """Requests of one row each."""
-    count = len(batch["image"])
-    return [{k: x[row : row + 1] for k, x in batch.items()} for row in range(count)]
-
-
 def _predict(run, inputs):
     """The outputs of batches, concatenated."""
-    batches = [
-        run({name: x[start : start + BATCH_SIZE] for name, x in inputs.items()})
-        for start in range(0, len(inputs["image"]), BATCH_SIZE)
-    ]
+    batches = [run(request) for request in split(inputs, BATCH_SIZE)]
     return {name: np.concatenate([x[name] for x in batches]) for name in batches[0]}
 
 

@@ -75,18 +75,10 @@ class Session:
         status = self._tf.TF_NewStatus()
         try:
             self._tf.TF_SessionRun(
-                self._session,
-                None,
-                self._find(feeds),
-                (ctypes.c_void_p * len(inputs))(*inputs),
-                len(inputs),
-                self._find(fetches),
-                outputs,
-                len(outputs),
-                None,
-                0,
-                None,
-                status,
+                *(self._session, None, self._find(feeds)),
+                *((ctypes.c_void_p * len(inputs))(*inputs), len(inputs)),
+                *(self._find(fetches), outputs, len(outputs)),
+                *(None, 0, None, status),  # no targets, no metadata
             )
             self._raise_error(status)
             return [_to_array(self._tf, tensor) for tensor in outputs]
