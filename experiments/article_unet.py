@@ -40,21 +40,17 @@ def build_article_unet(filters, classes=3, size=128):
     import keras
     from keras import layers
 
-    def pair(x, channels):
-        for _ in range(2):
-            x = layers.Conv2D(
-                channels,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
-            )(x)
+    options = {"activation": "relu", "kernel_initializer": "he_normal"}
+
+    def convolve(x, channels, times=2):
+        for _ in range(times):
+            x = layers.Conv2D(channels, 3, padding="same", **options)(x)
         return x
 
     image = keras.Input((size, size, 3))
     x, skips = image, []
     for level in range(5):
-        x = pair(x, filters * 2**level)
+        x = convolve(x, filters * 2**level)
         x = layers.BatchNormalization()(x, training=False)
         if level >= 3:
             x = layers.Dropout(0.3)(x)
@@ -64,10 +60,8 @@ def build_article_unet(filters, classes=3, size=128):
     for level in reversed(range(4)):
         channels = filters * 2**level
         x = layers.Conv2DTranspose(channels, 3, strides=2, padding="same")(x)
-        x = pair(layers.Concatenate()([x, skips[level]]), channels)
-    x = layers.Conv2D(
-        filters, 3, padding="same", activation="relu", kernel_initializer="he_normal"
-    )(x)
+        x = convolve(layers.Concatenate()([x, skips[level]]), channels)
+    x = convolve(x, filters, times=1)
     return keras.Model(image, layers.Conv2D(classes, 1)(x))
 
 

@@ -7,8 +7,7 @@ import dataclasses
 import sys
 from typing import Literal
 
-from comparison import CompareOptions
-from matplotlib import pyplot as plt
+from comparison import CompareOptions, panels
 
 from cvae_tf.config import CVAEConfig
 from cvae_tf.data import load_images
@@ -202,8 +201,7 @@ def draw_curves(path, trained, reference):
             training batches.
     """
     datasets = labelled_datasets()
-    size = {"figsize": (4.6 * len(datasets), 4.4), "layout": "constrained"}
-    figure, axes = plt.subplots(1, len(datasets), squeeze=False, **size)
+    figure, axes = panels(1, len(datasets), 4.6, 4.4)
     styles = ("-o", "--s", ":^", "-.d")
     for axis, dataset in zip(axes[0], datasets, strict=True):
         rows = [x for x in trained if x["config"]["dataset"] == dataset]
@@ -227,10 +225,8 @@ def draw_curves(path, trained, reference):
         axis.set(title=dataset, xlabel="epoch")
         axis.grid(alpha=0.3)
         if axis.lines:
-            # Below the panel, where it hides no curve.
-            axis.legend(
-                fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15)
-            )
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
+            axis.legend(fontsize=7, ncols=2, **below)  # where it hides no curve
     axes[0, 0].set_ylabel("-ELBO of validation images, nats")
     save_figure(figure, path)
 

@@ -8,8 +8,7 @@ import itertools
 import sys
 
 import numpy as np
-from comparison import CompareOptions
-from matplotlib import pyplot as plt
+from comparison import CompareOptions, panels
 from unet_tables import ASSIGNMENT, DEFAULT, GRID, name_of, title_of
 
 from train_tf import command_line
@@ -144,14 +143,8 @@ def draw_figures(folder, saved_models_dir):
     if DEFAULT in masks:
         figures["unet_predictions.png"] = {"prediction": masks[DEFAULT]}
     for name, predicted in figures.items():
-        draw_predictions(
-            folder / name,
-            examples.images,
-            examples.masks,
-            predicted,
-            pets.class_names,
-            pets.colours,
-        )
+        classes = (pets.class_names, pets.colours)
+        draw_predictions(folder / name, *examples[:2], predicted, *classes)
 
 
 def read_trained(folder, required=False):
@@ -203,15 +196,7 @@ def draw_curves(path, trained):
     """Draw training and validation mean IoU over the epochs, one panel per variant."""
     columns = min(4, len(trained))
     rows = -(-len(trained) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(3.2 * columns, 3.0 * rows),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = panels(rows, columns, 3.2, 3.0, sharex=True, sharey=True)
     for axis, (variant, results) in zip(axes.flat, trained.items(), strict=False):
         for history in (x["history"] for x in results):
             epochs = [row["epoch"] for row in history]
@@ -239,13 +224,7 @@ def draw_close_up(path, test, probabilities, side=40):
         side: pixels of the region that is shown.
     """
     columns, rows = min(5, len(test.images)), len(probabilities) + 1
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        figsize=(1.9 * columns, 1.95 * rows),
-        layout="constrained",
-    )
+    figure, axes = panels(rows, columns, 1.9, 1.95)
     for column in range(columns):
         outline = np.argwhere(test.masks[column, ..., 0] == 2)
         middle = outline[len(outline) // 3] - side // 2
@@ -254,9 +233,8 @@ def draw_close_up(path, test, probabilities, side=40):
         axes[0, column].imshow(test.images[region])
         for axis, values in zip(axes[1:, column], probabilities.values(), strict=True):
             axis.imshow(values[region][..., 0], cmap="gray", vmin=0, vmax=1)
-    for axis, title in zip(
-        axes[:, 0], ("image", *map(title_of, probabilities)), strict=True
-    ):
+    titles = ("image", *map(title_of, probabilities))
+    for axis, title in zip(axes[:, 0], titles, strict=True):
         axis.set_ylabel(title.replace(", ", ",\n", 1), fontsize=8)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])

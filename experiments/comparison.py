@@ -1,7 +1,9 @@
-"""Options of a comparison of trainings, whatever the model."""
+"""What comparisons of trainings share, whatever the model."""
 
 import dataclasses
 from pathlib import Path
+
+from matplotlib import pyplot as plt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,3 +25,9 @@ class CompareOptions:
 
     out: Path = Path("results")
     """Folder for tables, figures and one JSON file per run."""
+
+
+def panels(rows, columns, width, height, **options):
+    """A figure of panels of a width and height in inches, and its axes, an array."""
+    options |= {"figsize": (width * columns, height * rows), "layout": "constrained"}
+    return plt.subplots(rows, columns, squeeze=False, **options)
