@@ -63,11 +63,8 @@ def main(config):
     print(as_table(rows))
     projected = projection(rows)
     for row in projected:
-        print(
-            "{workers} workers, {gigabits_per_second} Gbit/s: {efficiency:.0%}".format(
-                **row
-            )
-        )
+        line = "{workers} workers, {gigabits_per_second} Gbit/s: {efficiency:.0%}"
+        print(line.format(**row))
     content = {**provenance(config), "batch_size": config.batch_size}
     write_json(config.out, {**content, "measured": rows, "projected": projected})
 
@@ -122,6 +119,7 @@ def _train(batch_size, steps, out):
     command_line.start_tensorflow()
     import keras
     import numpy as np
+    import psutil
 
     from train_tf import devices
     from train_tf.distributed import cluster, replicas
@@ -141,7 +139,8 @@ def _train(batch_size, steps, out):
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             times.append(time.perf_counter())
-            sent.append(_bytes_on_loopback())
+            network = psutil.net_io_counters(pernic=True)
+            sent.append(network["lo"].bytes_recv)
 
     model.fit(
         replicas.distribute(lambda r: task.training_batches(range(100), r), strategy),
@@ -164,13 +163,6 @@ def _train(batch_size, steps, out):
         "exchanges": 0 if workers.is_alone else 1 + 6 * norms + 2 * 6,
     }
     Path(out).write_text(json.dumps(row))
-
-
-def _bytes_on_loopback():
-    for line in Path("/proc/net/dev").read_text().splitlines():
-        if line.strip().startswith("lo:"):
-            return int(line.split(":")[1].split()[0])
-    return 0
 
 
 if __name__ == "__main__":
