@@ -58,12 +58,8 @@ def main(config):
         growth = _growth(rows)
         print(growth, flush=True)
         sweeps[swept] = {"rows": rows, **growth}
-    content = {
-        **provenance(config),
-        "defaults": DEFAULTS,
-        "mebibytes_without_model": round(without_model),
-    }
-    write_json(config.out, {**content, "sweeps": sweeps})
+    content = {"defaults": DEFAULTS, "mebibytes_without_model": round(without_model)}
+    write_json(config.out, {**provenance(config), **content, "sweeps": sweeps})
 
 
 def _growth(rows):

@@ -122,17 +122,14 @@ def main(config):
     print(f"\n{minutes:.1f} minutes, {model.count_params():,} parameters\n")
     rows = {"article, last epoch": last_epoch, "article, best epoch": best_epoch}
     print(table(rows, names))
-    write_json(
-        config.out,
-        {
-            **provenance(config),
-            "images": data.counts,
-            "parameters": model.count_params(),
-            "minutes": round(minutes, 2),
-            "last_epoch_metrics": last_epoch,
-            "best_epoch_metrics": best_epoch,
-        },
-    )
+    content = {
+        "images": data.counts,
+        "parameters": model.count_params(),
+        "minutes": round(minutes, 2),
+        "last_epoch_metrics": last_epoch,
+        "best_epoch_metrics": best_epoch,
+    }
+    write_json(config.out, {**provenance(config), **content})
 
 
 if __name__ == "__main__":

@@ -67,20 +67,12 @@ def main(config):
                 f"pixels are always black. Received: {components}. {error}"
             ) from error
         bits = bits_per_dimension(nats, images.image_shape, True)
-        rows[str(components)] = {
-            "negative_elbo": nats,
-            "bits_per_dim": bits,
-            "full": components == train.shape[1],
-        }
+        row = rows[str(components)] = {"negative_elbo": nats, "bits_per_dim": bits}
+        row["full"] = components == train.shape[1]
         print(f"{components:5} latents: -ELBO {nats:.1f} nats, {bits:.3f} bits/dim")
-    write_json(
-        config.out or Path(f"results/linear_{config.dataset}.json"),
-        {
-            **provenance(config),
-            "images": images.counts,
-            "negative_log_likelihood_by_latents": rows,
-        },
-    )
+    out = config.out or Path(f"results/linear_{config.dataset}.json")
+    content = {"images": images.counts, "negative_log_likelihood_by_latents": rows}
+    write_json(out, {**provenance(config), **content})
 
 
 if __name__ == "__main__":

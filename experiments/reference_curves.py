@@ -33,21 +33,13 @@ def main(config):
     from train_tf.files import write_json
     from train_tf.run.report import provenance
 
-    curves = {
-        dataset: read_curve(config.logs, dataset) for dataset in BATCHES_PER_EPOCH
-    }
+    curves = {x: read_curve(config.logs, x) for x in BATCHES_PER_EPOCH}
     for dataset, curve in curves.items():
         print(
             f"{dataset}: {len(curve)} epochs, -ELBO {curve[0]:.1f} to {curve[-1]:.1f}"
         )
-    write_json(
-        config.out,
-        {
-            **provenance(config),
-            "batches_per_epoch": BATCHES_PER_EPOCH,
-            "negative_elbo": curves,
-        },
-    )
+    content = {"batches_per_epoch": BATCHES_PER_EPOCH, "negative_elbo": curves}
+    write_json(config.out, {**provenance(config), **content})
 
 
 def read_curve(logs, dataset):

@@ -61,16 +61,8 @@ def main(config):
     if config.image:
         print(relabel_image(config.model, config.image, config.label, out))
     else:
-        print(
-            evaluate_relabelling(
-                config.model,
-                out,
-                config.count,
-                config.evaluate,
-                config.data_dir,
-                config.seed,
-            )
-        )
+        options = (config.count, config.evaluate, config.data_dir, config.seed)
+        print(evaluate_relabelling(config.model, out, *options))
 
 
 if __name__ == "__main__":

@@ -40,12 +40,8 @@ class Server:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         # -P: import nothing from session.py's own folder.
         command = [sys.executable, "-P", session.__file__, str(Path(folder).resolve())]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, stderr=self._log, **pipes)
         self.pid = self._process.pid
         try:
             if error := self._receive():
