@@ -170,7 +170,7 @@ class Run:
         self._load(model, self.epochs_done)
 
     def load_best(self, model):
-        """Load those of the best epoch; raises `InputError` if there is none."""
+        """Load weights and optimizer of the best epoch, or raise `InputError`."""
         if not self.best_epoch:
             raise InputError(
                 f"{self.monitor} is not a number in any saved epoch, so none is the "
