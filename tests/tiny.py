@@ -42,7 +42,7 @@ def run_script(folder, script, *arguments, python=()):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
