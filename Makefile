@@ -1,11 +1,12 @@
-# Every target makes .venv and installs what is pinned, when that has changed.
+# Every target except clean creates .venv, and reinstalls if requirements.txt or
+# pyproject.toml changed.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .PHONY: train results test test-all lint clean
 
-train: $(INSTALLED)  ## train a UNet on the bundled photographs; options in ARGS
+train: $(INSTALLED)  ## train a UNet on the bundled images; options in ARGS
 	$(BIN)/python scripts/train_unet.py --down strided --up upsample --loss dice $(ARGS)
 
 results: $(INSTALLED)  ## rebuild tables and figures from results/*.json and saved_models/
