@@ -1,4 +1,4 @@
-"""Fixtures that several tests need: small trained runs, plain precision."""
+"""Fixtures of several tests: small trained runs, float32."""
 
 import dataclasses
 import shutil
@@ -18,8 +18,8 @@ pytest_plugins = ["faults.fault_table"]
 
 
 @pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch, tmp_path):
-    """float32, no data sets but the bundled ones, and an empty folder to write to."""
+def isolated_environment(monkeypatch, tmp_path):
+    """Use float32, only the bundled data sets, and an empty working directory."""
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Comparisons report what the results of the networks hold."""
+"""Tables and figures of the UNet comparison."""
 
 import dataclasses
 from types import SimpleNamespace

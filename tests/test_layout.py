@@ -1,4 +1,4 @@
-"""Which module may import which: imports point downwards only."""
+"""Import rules: modules import only from lower levels."""
 
 import ast
 import importlib
@@ -9,15 +9,15 @@ import zipfile
 import pytest
 from tiny import ROOT
 
-# Each may import those of the lines below it, and what stands in its own line.
+# Each may import those on the lines below it and on its own line.
 LEVELS = (
     ("scripts", "experiments", "benchmarks"),
     ("serve_tf",),
     ("unet_tf", "cvae_tf"),
     ("train_tf",),
 )
-# Within train_tf; "" stands for the files at its top.
-ROOMS = (("search",), ("run",), ("distributed", "data"), ("",))
+# Within train_tf; "" is the files at its top.
+TRAIN_TF_LEVELS = (("search",), ("run",), ("distributed", "data"), ("",))
 PACKAGES = ("unet_tf", "cvae_tf", "train_tf", "serve_tf")
 KERAS_ALONE = (
     *("unet_tf.blocks", "unet_tf.layers", "unet_tf.losses", "unet_tf.masks"),
@@ -70,25 +70,21 @@ def test_packages_import_only_downwards(file):
 @pytest.mark.parametrize(
     "file", [file for file in FILES if file.parts[0] == "train_tf"], ids=str
 )
-def test_rooms_of_train_tf_import_only_downwards(file):
-    def room_of(parts):
-        return parts[1] if len(parts) > 2 or parts[-1] in sum(ROOMS, ()) else ""
+def test_levels_of_train_tf_import_only_downwards(file):
+    def subfolder_of(parts):
+        is_in_subfolder = len(parts) > 2 or parts[-1] in sum(TRAIN_TF_LEVELS, ())
+        return parts[1] if is_in_subfolder else ""
 
-    room = file.parts[1] if len(file.parts) > 2 else ""
+    folder = file.parts[1] if len(file.parts) > 2 else ""
     for module in imported_by(file):
         parts = module.split(".")
         if parts[0] == "train_tf" and len(parts) > 1:
-            imported = room_of(parts)
-            below = level_of(imported, ROOMS) > level_of(room, ROOMS)
-            assert (
-                below
-                or imported == room
-                or {imported, room}
-                == {
-                    "data",
-                    "distributed",
-                }
-            ), module
+            imported = subfolder_of(parts)
+            is_below = level_of(imported, TRAIN_TF_LEVELS) > level_of(
+                folder, TRAIN_TF_LEVELS
+            )
+            is_peer = {imported, folder} == {"data", "distributed"}
+            assert is_below or is_peer or imported == folder, module
 
 
 def test_no_module_imports_itself_by_way_of_others():
@@ -143,14 +139,15 @@ def test_import_of_a_package_is_free_of_keras(package):
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
-def test_models_from_strangers_run_no_code(file):
-    """Nothing is loaded in a way that runs code, except between own processes."""
+def test_untrusted_models_run_no_code(file):
+    """No loading that can run code, except from a process that the project starts."""
     code = (ROOT / file).read_text()
-    refused = {"safe_mode", "enable_unsafe_deserialization", "Lambda(", "allow_pickle"}
-    assert not [word for word in refused if word in code]
-    own_pipe = {"serve_tf/session.py", "serve_tf/server.py"}
+    unsafe_words = ("safe_mode", "enable_unsafe_deserialization")
+    unsafe_words += ("Lambda(", "allow_pickle")
+    assert not [word for word in unsafe_words if word in code]
+    own_process = {"serve_tf/session.py", "serve_tf/server.py"}
     unsafe = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}
-    if str(file) not in own_pipe:
+    if str(file) not in own_process:
         assert not packages_imported_by(file) & unsafe
 
 

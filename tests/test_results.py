@@ -1,4 +1,4 @@
-"""The pages' tables and the reports are what the JSON files in results/ give."""
+"""The tables in the documentation match results/*.json."""
 
 import re
 import shutil

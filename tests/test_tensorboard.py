@@ -1,4 +1,4 @@
-"""TensorBoard in a real browser: the page itself has the runs and their pictures."""
+"""TensorBoard in a real browser: the page shows the runs, metrics and images."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Where a TensorBoard shows one small run."""
+    """The address of a TensorBoard that shows one small run."""
     config = tiny_config(tmp_path_factory.mktemp("shown"))
     train(config)
     port = search_environments(1)[0]["KERASTUNER_ORACLE_PORT"]
@@ -40,8 +40,8 @@ def address(tmp_path_factory):
 
 
 def page(address, tab):
-    """What the browser has made of a tab, as HTML."""
-    answer = subprocess.run(
+    """The HTML of a tab after the browser has rendered it."""
+    process = subprocess.run(
         [
             CHROMIUM,
             "--headless",
@@ -56,14 +56,14 @@ def page(address, tab):
         text=True,
         timeout=240,
     )
-    return answer.stdout
+    return process.stdout
 
 
-def test_first_page_shows_runs_figures_and_pictures(address):
+def test_first_page_shows_runs_metrics_and_images(address):
     html = page(address, "timeseries")
     for part in ("train", "validation"):
         assert f"unet_maxpool_transpose_dice/tensorboard/{part}" in html
     groups = re.findall(r'class="group-title"[^>]*>([^<]+)<', html)
-    assert groups[1:] == ["figures", "pictures", "training"]  # after "Pinned"
-    assert "mean_iou" in html and "photograph, truth, prediction" in html
+    assert groups[1:] == ["images", "metrics", "training"]  # after "Pinned"
+    assert "mean_iou" in html and "image_truth_prediction" in html
     assert html.count('alt="Image at step 2" src="data/plugin/timeseries') == 8

@@ -112,8 +112,8 @@ class BareConfig:
 
 
 @contextlib.contextmanager
-def uncompiled():
-    """Run each operation by itself: for a few steps, quicker than to compile them."""
+def run_eagerly():
+    """Run eagerly: faster than compiling for a few steps."""
     tf.config.run_functions_eagerly(True)
     try:
         yield

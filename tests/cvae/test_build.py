@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import uncompiled
+from tiny import run_eagerly
 
 from cvae_tf import CVAE, CVAEConfig, LadderCVAE, LossWeights, build_cvae
 from cvae_tf.likelihoods import LIKELIHOODS
@@ -90,7 +90,7 @@ def test_saved_model_loads_in_every_precision(network, saved, tmp_path):
         keras.config.set_dtype_policy(loaded)
         again = keras.saving.load_model(tmp_path / "vae.keras")
         np.testing.assert_array_equal(again.relabel(images, labels), expected)
-        with uncompiled():
+        with run_eagerly():
             prediction = again.predict((images, labels), verbose=0)
         assert prediction.shape == images.shape and np.isfinite(prediction).all()
 
@@ -99,7 +99,7 @@ def test_import_registers_all_classes_without_importing_keras(tmp_path):
     model = build_cvae(SHAPE, CLASSES)
     model.compile(FusedAdam(0.01))
     images, labels = batch()
-    with uncompiled():
+    with run_eagerly():
         model.fit(images, labels, verbose=0)
     model.save(tmp_path / "vae.keras")
     np.savez(tmp_path / "batch.npz", images=images, labels=labels)

@@ -1,4 +1,4 @@
-"""Options of the VAE: what was asked is stored, what follows from it is a property."""
+"""Given options are stored; derived values are properties."""
 
 import ast
 import dataclasses

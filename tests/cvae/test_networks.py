@@ -71,7 +71,7 @@ def test_details_of_zero_add_zero(number):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_details_start_as_the_reconstruction_error(shape):
-    """As many latents as a patch has values keep all of it."""
+    """With as many latents as values in a patch, the cosine transform loses nothing."""
     level = compact(shape, 10, detail_latents=4 * shape[-1]).details[1]
     keras.utils.set_random_seed(0)
     image, reconstruction = tf.random.uniform((2, 3, *shape))

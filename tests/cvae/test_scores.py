@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import uncompiled
+from tiny import run_eagerly
 
 from cvae_tf.data import load_images, to_float
 from cvae_tf.evaluation import scores
@@ -75,7 +75,7 @@ def test_leakage_is_the_same_each_time(images, monkeypatch):
         "latent_discriminator",
         lambda *x: readers.append(build(*x)) or readers[-1],
     )
-    with uncompiled():
+    with run_eagerly():
         for _ in range(2):
             leakage(Perfect(images.test), images, epochs=2)
     first, second = (reader.get_weights() for reader in readers)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tiny import tiny_cvae_config, uncompiled
+from tiny import run_eagerly, tiny_cvae_config
 
 from cvae_tf.config import SEARCH_SPACE, TuneCVAEConfig
 from cvae_tf.model import TERMS
@@ -80,7 +80,7 @@ def test_broken_images_stop_the_run_with_their_range(tmp_path, small_sets, monke
         "cvae_tf.data.to_float", lambda x: tf.cast(x, tf.float32) * np.nan
     )
     message = "image from 0 to 1. Received: nan"
-    with pytest.raises(InputError, match=message), uncompiled():
+    with pytest.raises(InputError, match=message), run_eagerly():
         train(config)
 
 
@@ -89,7 +89,7 @@ def test_loss_of_nan_stops_the_run_with_a_message(tmp_path, small_sets, monkeypa
         tiny_cvae_config(tmp_path, small_sets), learning_rate=10.0, schedule="constant"
     )
     monkeypatch.setattr("cvae_tf.model.normal_kl", lambda *level: np.nan)
-    with pytest.raises(InputError, match="loss became nan"), uncompiled():
+    with pytest.raises(InputError, match="loss became nan"), run_eagerly():
         train(config)
 
 

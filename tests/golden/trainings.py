@@ -65,7 +65,7 @@ class Losses(keras.callbacks.Callback):
 
 
 class Trained(Exception):
-    """Ends a training before its report, which takes longer than its epochs."""
+    """Raised after the last epoch to skip the slow report."""
 
 
 def train_tiny(name, folder, small_sets):

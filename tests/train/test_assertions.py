@@ -1,4 +1,4 @@
-"""What is out of range is refused, outside of a graph and inside."""
+"""Values out of range are rejected, in eager mode and in graphs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A command: what a person can mend is said in a sentence, with exit status 2."""
+"""User errors are printed as one line, with exit status 2."""
 
 import dataclasses
 import sys

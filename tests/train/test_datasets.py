@@ -1,4 +1,4 @@
-"""Data sets have one record each, and are found in a stated order."""
+"""Each data set has one `DatasetSpec`; folders are searched in the documented order."""
 
 from pathlib import Path
 

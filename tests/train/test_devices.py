@@ -1,4 +1,4 @@
-"""What is computed with is chosen by the processor, said, and within memory."""
+"""Choice of precision, the device message, and the memory check."""
 
 import keras
 import psutil

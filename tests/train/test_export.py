@@ -1,4 +1,6 @@
-"""SavedModels: the next version, whole, checked against the model, nothing touched."""
+"""Export writes the next version atomically, verifies its outputs, and leaves earlier
+versions unchanged.
+"""
 
 import json
 

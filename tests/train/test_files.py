@@ -1,4 +1,4 @@
-"""Files are whole and new, or as they were."""
+"""Writes are atomic."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Bytes decoded inside a graph are the picture that Pillow opens, or are refused."""
+"""`decode_image` gives the same pixels as Pillow, or rejects the bytes."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Batch norm in one operation gives what Keras's gives."""
+"""`FusedBatchNormalization` equals Keras's layer."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def norm(kind, features=FEATURES, **settings):
 
 
 def trained(layer, features=FEATURES):
-    """What it gives and moves, and the gradients of its weights and features."""
+    """Outputs, gradients and moving averages after one training call."""
     features = tf.constant(features)
     with tf.GradientTape() as tape:
         tape.watch(features)

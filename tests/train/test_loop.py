@@ -1,4 +1,4 @@
-"""A run: goes on as if it had not been stopped, and overwrites nothing."""
+"""Runs: resuming gives the same weights, and existing runs are never overwritten."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ REPORT = {"epochs": 1, "best_epoch": 1, "minutes": 1.0, "test": {}, "images": {}
 
 
 class Task:
-    """A small network with dropout and data that an epoch's number decides."""
+    """A small network with dropout, and data that depends on the epoch."""
 
     def __init__(self, folder, compiled=False, **options):
         self.config = BareConfig(folder / "run", **options)
@@ -34,7 +34,7 @@ class Task:
         self.model = keras.Sequential(
             [keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
         )
-        # For a few steps, quicker than to compile them.
+        # Run eagerly: faster than compiling for a few steps.
         self.model.compile(keras.optimizers.Adam(0.1), "mse", run_eagerly=not compiled)
         self.run = Run(self.config, monitor="val_loss", mode="min")
         self.checkpoints = self.run.folder / "checkpoints"
@@ -84,7 +84,7 @@ def test_resumed_run_equals_one_that_was_not_stopped(tmp_path):
 
 
 def test_finished_run_can_be_extended(tmp_path):
-    """At a constant learning rate, as here, into the run that began with as many."""
+    """With a constant learning rate, extending 2 epochs to 4 equals training for 4."""
     whole = Task(tmp_path / "a", epochs=4).train().run
     Task(tmp_path / "b", epochs=2).train()
     extended = Task(tmp_path / "b", epochs=4, resume=True).train().run

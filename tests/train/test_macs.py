@@ -1,4 +1,4 @@
-"""Multiplications are those that are counted by hand."""
+"""MACs equal hand-counted values."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""Muon: kernels step by an orthogonal matrix, everything else as AdamW would."""
+"""Kernels are updated by an orthogonalised momentum, other variables as by AdamW."""
 
 import keras
 import numpy as np

@@ -53,7 +53,7 @@ class SearchConfig(Config, SearchOptions):
 
 
 class Task:
-    """All of a task that a search uses."""
+    """A minimal task for searches."""
 
     monitor, mode = "val_beauty", "max"
 
@@ -129,7 +129,7 @@ def test_resumed_search_keeps_its_data(tried):
 
 
 def test_resumed_search_keeps_its_method(tried):
-    """More trials than there are combinations would be proposed at random."""
+    """With 9 trials, a new search would use random; a resumed one keeps hyperband."""
     few = {"tune": ("shape", "sides"), "method": "hyperband"}
     run(trials=4, **few)
     before = [config.name for config in tried]
