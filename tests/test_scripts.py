@@ -1,4 +1,4 @@
-"""Each script for real, in a process of its own."""
+"""Each script, run in a process of its own."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Weights files, compared."""
+"""Comparison of weights files."""
 
 import h5py
 import numpy as np

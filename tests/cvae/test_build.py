@@ -1,4 +1,4 @@
-"""build_cvae: every form of the command line, saved and loaded in every precision."""
+"""build_cvae: every variant of the command line, saved and loaded in any precision."""
 
 import itertools
 import subprocess

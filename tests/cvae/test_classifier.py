@@ -1,4 +1,4 @@
-"""The evaluation classifier: trained once, kept, and trained again if it must be."""
+"""The evaluation classifier is trained once, cached, and retrained if data changes."""
 
 import dataclasses
 from pathlib import Path

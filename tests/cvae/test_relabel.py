@@ -1,4 +1,4 @@
-"""Relabelling: SavedModels, pictures, images of one's own."""
+"""Relabelling with SavedModels: figures, scores, and images of your own."""
 
 import numpy as np
 import pytest

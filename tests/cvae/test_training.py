@@ -1,4 +1,4 @@
-"""A training of the VAE: its files and results, resuming, every form."""
+"""A training of the VAE: its files and results, resuming, every variant."""
 
 import csv
 import dataclasses

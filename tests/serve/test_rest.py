@@ -1,4 +1,4 @@
-"""REST bodies become tensors in TensorFlow Serving's documented form."""
+"""REST request bodies are parsed as TensorFlow Serving documents it."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Runtimes give the outputs of the SavedModel; what they cannot take is reported."""
+"""Runtimes give the outputs of the SavedModel; unsupported models are reported."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""A SavedModel is loaded and run without TensorFlow's Python, Keras or this project."""
+"""A SavedModel runs without the TensorFlow Python package, Keras or this project."""
 
 import ast
 import pickle

@@ -1,4 +1,4 @@
-"""What TensorBoard gets: rising steps, pictures, the graph, the options."""
+"""Event files for TensorBoard: metrics, images, the graph, the options."""
 
 from collections import defaultdict
 

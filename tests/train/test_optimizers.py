@@ -1,4 +1,4 @@
-"""Adam's fused update: what Keras computes."""
+"""`FusedAdam` gives the updates of Keras's Adam."""
 
 import keras
 import numpy as np
