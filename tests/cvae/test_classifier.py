@@ -1,4 +1,4 @@
-"""The evaluation classifier is trained once, cached, and retrained if data changes."""
+"""The evaluation classifier: trained once, cached, retrained if code or data change."""
 
 import dataclasses
 from pathlib import Path
