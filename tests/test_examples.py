@@ -11,7 +11,7 @@ def test_tour_runs_and_shows_what_it_says(tmp_path):
     notebook = nbformat.read(ROOT / "examples/tour.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # as it is kept
     client = NotebookClient(
-        notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=1800, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     shown = [
