@@ -26,13 +26,13 @@ def made_once(factory, name, make):
     base = factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = base / name
-    kept = folder / "made.pickle"
+    made = folder / "made.pickle"
     with open(base / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
+        if not made.exists():
             folder.mkdir(exist_ok=True)
-            kept.write_bytes(pickle.dumps(make(folder)))
-    return pickle.loads(kept.read_bytes())
+            made.write_bytes(pickle.dumps(make(folder)))
+    return pickle.loads(made.read_bytes())
 
 
 def run_script(folder, script, *arguments, python=()):

@@ -131,8 +131,8 @@ def test_each_signature_is_warmed_up_by_the_first_row_of_its_examples(tmp_path):
 
 
 def test_results_are_of_one_version_wherever_it_is_now(tmp_path):
-    told = {"config": {"name": "cats"}, "saved_model": "/elsewhere/cats/12"}
-    assert saved_model_of(told, tmp_path) == tmp_path / "cats" / "12"
+    results = {"config": {"name": "cats"}, "saved_model": "/elsewhere/cats/12"}
+    assert saved_model_of(results, tmp_path) == tmp_path / "cats" / "12"
 
 
 def test_model_may_be_named_by_digits(tmp_path):

@@ -127,8 +127,8 @@ def test_all_problems_are_told_at_once(tmp_path):
     Image.new("RGB", (24, 20)).save(images / "5.jpg")
     with pytest.raises(InputError) as error:
         read(images, masks)
-    told = str(error.value)
-    assert told.startswith("6 problems")
+    message = str(error.value)
+    assert message.startswith("6 problems")
     for part in (
         "0.png: no mask '0.*'",
         "1.png: no image '1.*'",
@@ -137,7 +137,7 @@ def test_all_problems_are_told_at_once(tmp_path):
         "4.png: 5x6 pixels, but 4.png has 24x20",
         "5.png: has the same file stem as",
     ):
-        assert part in told, told
+        assert part in message, message
 
 
 def test_a_thousand_problems_do_not_flood_the_screen(tmp_path):

@@ -124,10 +124,10 @@ def test_what_of_the_data_is_another_is_named(tmp_path):
 
 def test_last_two_and_best_epoch_are_kept_and_told_apart(tmp_path):
     task = Task(tmp_path, epochs=5).train()
-    kept = {folder.name for folder in task.checkpoints.iterdir()}
+    folders = {folder.name for folder in task.checkpoints.iterdir()}
     losses = [row["val_loss"] for row in task.run.history]
     assert task.run.best_epoch == 1 + int(np.argmin(losses))
-    assert kept == {f"epoch-{task.run.best_epoch:04d}", "epoch-0004", "epoch-0005"}
+    assert folders == {f"epoch-{task.run.best_epoch:04d}", "epoch-0004", "epoch-0005"}
     task.run.load_best(task.model)
     rows = np.random.default_rng(0).random((6, 5)).astype("float32")
     loss = task.model.evaluate(rows[:, :4], rows[:, 4:], verbose=0)
@@ -315,9 +315,9 @@ def test_killed_in_the_middle_of_an_epoch_a_training_ends_with_the_same_weights(
 
 def test_report_of_an_earlier_end_is_not_taken_for_the_present_one(tmp_path):
     run = Task(tmp_path, epochs=2).train().run
-    told = {**REPORT, "epochs": 2, "saved_model": str(tmp_path)}
-    run.write_results(told)
-    assert Task(tmp_path, epochs=2, resume=True).run.results == told
+    results = {**REPORT, "epochs": 2, "saved_model": str(tmp_path)}
+    run.write_results(results)
+    assert Task(tmp_path, epochs=2, resume=True).run.results == results
     Task(tmp_path, epochs=3, resume=True).train()
     assert Task(tmp_path, epochs=3, resume=True).run.results is None
 
@@ -325,9 +325,9 @@ def test_report_of_an_earlier_end_is_not_taken_for_the_present_one(tmp_path):
 @pytest.mark.parametrize("name", ["epochs", "best_epoch", "test", "saved_model"])
 def test_report_that_lacks_something_is_none(name, tmp_path):
     run = Task(tmp_path, epochs=2).train().run
-    told = {**REPORT, "epochs": 2, "saved_model": str(tmp_path)}
-    told.pop(name)
-    run.write_results(told)
+    results = {**REPORT, "epochs": 2, "saved_model": str(tmp_path)}
+    results.pop(name)
+    run.write_results(results)
     assert Task(tmp_path, epochs=2, resume=True).run.results is None
 
 

@@ -36,14 +36,14 @@ def test_provenance_names_no_folder_of_this_machine(monkeypatch):
 
 
 def test_provenance_names_command_versions_and_processor():
-    told = provenance(BareConfig(PROJECT, epochs=4), "pillow")
-    assert told["config"]["epochs"] == 4
-    assert told["command"].startswith("python ")
-    assert told["versions"]["pillow"] == version("pillow")
-    assert told["instructions"] == sorted(told["instructions"])
-    assert told["versions"]["keras"] == version("keras")
-    assert told["processor"]
-    assert 0 < told["minutes"] < 24 * 60
+    described = provenance(BareConfig(PROJECT, epochs=4), "pillow")
+    assert described["config"]["epochs"] == 4
+    assert described["command"].startswith("python ")
+    assert described["versions"]["pillow"] == version("pillow")
+    assert described["instructions"] == sorted(described["instructions"])
+    assert described["versions"]["keras"] == version("keras")
+    assert described["processor"]
+    assert 0 < described["minutes"] < 24 * 60
 
 
 def test_provenance_names_the_commit_and_whether_code_was_changed(
