@@ -23,7 +23,7 @@ def build_cvae(
     width=None,
     beta=1.0,
     loss_weights=None,
-    warm_up=600,
+    warm_up_steps=600,
     seed=0,
 ):
     """Build a conditional VAE, in Keras's global precision, not compiled.
@@ -40,8 +40,8 @@ def build_cvae(
         latents, detail_latents, width: sizes of the network; None for its defaults.
         beta: weight of the rate.
         loss_weights: a `LossWeights`, or a dict of its values by name ("compact" only).
-        warm_up: number of training steps in which terms of the loss are phased in
-            ("compact" only).
+        warm_up_steps: number of training steps in which terms of the loss are phased
+            in ("compact" only).
         seed: integer seed of the latents' noise.
 
     Returns:
@@ -50,6 +50,7 @@ def build_cvae(
     Raises:
         InputError: if there is no such network or likelihood, or the network has no
             such size.
+        ValueError: if height or width is not a multiple of 4 (not for "resnet18").
 
     Example:
         >>> model = build_cvae((28, 28, 1), classes=10)
@@ -84,6 +85,6 @@ def build_cvae(
         ),
         auxiliary_classifier=auxiliary_classifier(image_shape, classes),
         loss_weights=loss_weights,
-        warm_up=warm_up,
+        warm_up_steps=warm_up_steps,
         **settings,
     )

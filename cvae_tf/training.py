@@ -19,7 +19,7 @@ from train_tf.optimizers import FusedAdam
 from train_tf.run import task
 from train_tf.schedule import learning_rate
 
-WARM_UP = 0.06  # share of the training steps
+KL_WARM_UP = 0.06  # share of the training steps
 CLIP = 1e4  # norm of all gradients; only the first steps come near it
 SAMPLES_PER_CLASS = 6  # generated images in figures
 ZOOM = 3  # enlarges the images in TensorBoard
@@ -52,8 +52,8 @@ class CVAETask(task.Task):
     printed_metrics = {
         "loss": "loss",
         "val_negative_elbo": "validation -ELBO",
-        "val_rate": "rate",
-        "val_bits_per_dim": "bits/dim",
+        "val_rate": "val rate",
+        "val_bits_per_dim": "val bits/dim",
     }
     plotted_metrics = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
     next_command = "Evaluate it: python scripts/relabel_cvae.py --model {}"
@@ -80,9 +80,11 @@ class CVAETask(task.Task):
 
     def build(self):
         config, steps = self.config, self.steps
-        warm_up = max(1, round(WARM_UP * steps * config.epochs))
         model = build_cvae(
-            self.data.image_shape, self.classes, warm_up=warm_up, **config.model_options
+            self.data.image_shape,
+            self.classes,
+            warm_up_steps=max(1, round(KL_WARM_UP * steps * config.epochs)),
+            **config.model_options,
         )
         optimizer = FusedAdam(learning_rate(config, steps), global_clipnorm=CLIP)
         # Keras would look at the precision of the model, which is float32.

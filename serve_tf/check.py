@@ -16,7 +16,12 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from serve_tf.server import Refused, Server
 from train_tf.data.image_ops import MAX_PIXELS
 from train_tf.errors import InputError
-from train_tf.export import TOLERANCE, WARM_UP, max_abs_difference, read_description
+from train_tf.export import (
+    TOLERANCE,
+    WARM_UP_REQUESTS,
+    max_abs_difference,
+    read_description,
+)
 
 BATCH_SIZE = 7
 CONCURRENT_REQUESTS = 1000
@@ -246,7 +251,9 @@ def _read_extras(folder):
     warm_up = {}
     try:
         description = read_description(folder)
-        records = tf.data.TFRecordDataset(str(folder / "assets.extra" / WARM_UP))
+        records = tf.data.TFRecordDataset(
+            str(folder / "assets.extra" / WARM_UP_REQUESTS)
+        )
         for record in records:
             request = PredictionLog.FromString(record.numpy()).predict_log.request
             warm_up[request.model_spec.signature_name] = {

@@ -14,7 +14,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 from train_tf.errors import InputError
 from train_tf.files import atomic_write, read_json, write_json
 
-WARM_UP = "tf_serving_warmup_requests"  # the name that TensorFlow Serving looks for
+WARM_UP_REQUESTS = "tf_serving_warmup_requests"  # TensorFlow Serving's file name
 TOLERANCE = 1e-5
 MODEL_JSON_KEYS = {  # the keys of model.json for each kind of model, beside "kind"
     "UNet": {"image_size", "class_names", "colours"},
@@ -64,7 +64,7 @@ def export(folder, signatures, description):
         archive.write_out(str(partial), verbose=False)
         extra = partial / "assets.extra"
         write_json(extra / "model.json", description)
-        with tf.io.TFRecordWriter(str(extra / WARM_UP)) as writer:
+        with tf.io.TFRecordWriter(str(extra / WARM_UP_REQUESTS)) as writer:
             for name, signature in signatures.items():
                 writer.write(_request(target.parent.name, name, signature))
         loaded = tf.saved_model.load(str(partial))

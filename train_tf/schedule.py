@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-WARM_UP = 0.05  # share of the steps in which the rate rises
+LR_WARM_UP = 0.05  # share of the steps in which the rate rises
 FINAL = 0.005  # the last rate as a share of the peak
 
 
@@ -20,8 +20,8 @@ def learning_rate(config, steps):
 class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then half a cosine (Loshchilov, Hutter 2017, "SGDR").
 
-    Keras's CosineDecay does the same by tf.cond; an optimizer evaluates the rate twice
-    per variable, and building as many branches took two seconds.
+    Keras's CosineDecay uses tf.cond. The optimizer evaluates the schedule twice per
+    variable, and building all these branches took two seconds.
 
     Args:
         peak: the rate after the warm-up.
@@ -33,7 +33,7 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
-        rise = max(1, round(WARM_UP * self.total))
+        rise = max(1, round(LR_WARM_UP * self.total))
         rising = (1 + step * (1 - 1 / rise)) / rise
         fraction = ops.clip((step - rise) / max(1, self.total - rise), 0, 1)
         falling = FINAL + (1 - FINAL) * 0.5 * (1 + ops.cos(math.pi * fraction))

@@ -17,6 +17,7 @@ from cvae_tf.likelihoods import Bernoulli, normal_kl
 from cvae_tf.model import CVAE, LatentLevel, images_and_labels
 from train_tf.distributed import replicas
 
+AUXILIARY_LABEL_ACCURACY = "auxiliary_label_accuracy"  # of the auxiliary classifier
 LABEL_ERROR_COST = 1000.0  # nats per image if no relabelled image follows its label
 
 
@@ -43,7 +44,7 @@ class LadderCVAE(CVAE):
         latent_discriminator: style -> logits of the labels.
         auxiliary_classifier: image -> logits of the labels, and of "not a real image".
         loss_weights: a `LossWeights`, or a dict of its values by name.
-        warm_up: number of training steps in which terms are phased in.
+        warm_up_steps: number of training steps in which terms are phased in.
     """
 
     submodels = (
@@ -65,7 +66,7 @@ class LadderCVAE(CVAE):
         beta=1.0,
         seed=0,
         loss_weights=None,
-        warm_up=600,
+        warm_up_steps=600,
         **settings,
     ):
         super().__init__(encoder, decoder, likelihood, classes, beta, seed, **settings)
@@ -77,7 +78,7 @@ class LadderCVAE(CVAE):
         self.auxiliary_classifier = auxiliary_classifier
         if not isinstance(loss_weights, LossWeights):
             loss_weights = LossWeights(**loss_weights or {})
-        self.loss_weights, self.warm_up = loss_weights, warm_up
+        self.loss_weights, self.warm_up_steps = loss_weights, warm_up_steps
         self.samples = [
             Sampling(seed + 2 + number, name=f"sample_details_{number + 1}")
             for number in range(len(self.priors))
@@ -89,8 +90,8 @@ class LadderCVAE(CVAE):
         weights = loss_weights
         self.has_label_terms = any((weights.adversarial, weights.label, weights.cycle))
         if self.has_label_terms:
-            tracker = keras.metrics.Mean("label_accuracy")
-            self.trackers = {**self.trackers, "label_accuracy": tracker}
+            tracker = keras.metrics.Mean(AUXILIARY_LABEL_ACCURACY)
+            self.trackers = {**self.trackers, AUXILIARY_LABEL_ACCURACY: tracker}
 
     @property
     def details(self):
@@ -111,10 +112,10 @@ class LadderCVAE(CVAE):
             images, labels, training=True
         )
         terms = self.elbo_terms_of(images, outputs, levels, training=True)
-        warm_up = tf.cast(self.optimizer.iterations, tf.float32) / self.warm_up
-        warm_up = tf.minimum(1.0, warm_up)
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        warm_up_factor = tf.minimum(1.0, step / self.warm_up_steps)
         detail_rate = sum(normal_kl(*level) for level in levels[1:])
-        warm_up_discount = (1 - warm_up) * self.beta * detail_rate
+        warm_up_discount = (1 - warm_up_factor) * self.beta * detail_rate
         coarse_term = self.loss_weights.coarse * self.coarse_likelihood(images, coarse)
         loss = tf.reduce_mean(terms["negative_elbo"] - warm_up_discount + coarse_term)
 
@@ -126,21 +127,23 @@ class LadderCVAE(CVAE):
         vae = [v for v in self.trainable_variables if id(v) not in ids]
         if not self.has_label_terms:
             return [(loss, vae)], terms
-        label_terms, adversary_loss, terms["label_accuracy"] = self._label_terms(
-            images, labels, levels[0].mean, style, warm_up
+        label_terms, adversary_loss, accuracy = self._label_terms(
+            images, labels, levels[0].mean, style, warm_up_factor
         )
+        terms[AUXILIARY_LABEL_ACCURACY] = accuracy
         return [(loss + label_terms, vae), (adversary_loss, adversaries)], terms
 
-    def _label_terms(self, images, labels, mean, style, warm_up):
+    def _label_terms(self, images, labels, mean, style, warm_up_factor):
         """Compute the terms (3) to (6) of `cvae_tf.ladder.losses`.
 
         Args:
             mean, style: mean and sample of the images' style, (batch, latents).
-            warm_up: from 0 to 1.
+            warm_up_factor: from 0 to 1.
 
         Returns:
             The sum of (3) to (5), a scalar; the loss (6), a scalar; and 1 for each
-            relabelled image that reads as the requested label, else 0, (batch,).
+            relabelled image for which the auxiliary classifier predicts the requested
+            label, else 0, (batch,).
         """
         styles, wrong = self._styles_to_relabel(style), self._wrong_labels(labels)
         relabelled = self._coarse_image(styles, wrong, training=True)
@@ -150,20 +153,20 @@ class LadderCVAE(CVAE):
         distance = tf.square(cycled - tf.stop_gradient(styles))
         weights = self.loss_weights
         label_terms = tf.reduce_mean(
-            weights.adversarial * warm_up * kl_from_uniform(style_logits)
-            + weights.label * warm_up * cross_entropy(wrong, image_logits)
+            weights.adversarial * warm_up_factor * kl_from_uniform(style_logits)
+            + weights.label * warm_up_factor * cross_entropy(wrong, image_logits)
             + weights.cycle * tf.reduce_sum(distance, axis=-1)
         )
         fake = tf.fill(tf.shape(labels), self.classes)
         adversary_loss = tf.reduce_mean(
             cross_entropy(labels, style_logits)
             + cross_entropy(labels, self.auxiliary_classifier(images, training=True))
-            + warm_up * FAKE_WEIGHT * cross_entropy(fake, image_logits)
+            + warm_up_factor * FAKE_WEIGHT * cross_entropy(fake, image_logits)
         )
-        return label_terms, adversary_loss, self._reads_as(image_logits, wrong)
+        return label_terms, adversary_loss, self._is_predicted_as(image_logits, wrong)
 
     def test_step(self, data):
-        """Add "label_accuracy" of images relabelled with their own styles."""
+        """Add "auxiliary_label_accuracy" of images relabelled with their own styles."""
         if not self.has_label_terms:
             return super().test_step(data)
         images, labels = self.check(*images_and_labels(data))
@@ -172,20 +175,21 @@ class LadderCVAE(CVAE):
         wrong = (labels + 1 + rows % (self.classes - 1)) % self.classes
         logits = self.auxiliary_classifier(self.relabel(images, wrong))
         terms = self.elbo_terms(images, labels)
-        terms["label_accuracy"] = self._reads_as(logits, wrong)
+        terms[AUXILIARY_LABEL_ACCURACY] = self._is_predicted_as(logits, wrong)
         return self._track(terms["negative_elbo"], terms)
 
     def get_metrics_result(self):
         """Add "search_objective" to the metrics, if labels are trained.
 
         It is the negative ELBO at beta 1, plus `LABEL_ERROR_COST` times the share of
-        relabelled images that the auxiliary classifier does not read as the requested
-        label. That classifier is trained with the VAE: no independent evaluation.
+        relabelled images for which the auxiliary classifier does not predict the
+        requested label. That classifier is trained with the VAE: no independent
+        evaluation.
         """
         metrics = super().get_metrics_result()
         if not self.has_label_terms:
             return metrics
-        label_error = 1 - metrics["label_accuracy"]
+        label_error = 1 - metrics[AUXILIARY_LABEL_ACCURACY]
         search_objective = (
             metrics["distortion"] + metrics["rate"] + LABEL_ERROR_COST * label_error
         )
@@ -194,7 +198,7 @@ class LadderCVAE(CVAE):
     def get_config(self):
         weights = dataclasses.asdict(self.loss_weights)
         config = super().get_config()
-        return {**config, "loss_weights": weights, "warm_up": self.warm_up}
+        return {**config, "loss_weights": weights, "warm_up_steps": self.warm_up_steps}
 
     def _encode_and_decode(self, images, labels, training):
         """`decode_posterior`, then the style and the logits of the coarse image."""
@@ -240,7 +244,7 @@ class LadderCVAE(CVAE):
         )
         return (labels + steps[replica::count]) % self.classes
 
-    def _reads_as(self, logits, labels):
-        """1 where the auxiliary classifier's logits read as the label, else 0."""
-        read = tf.argmax(logits[:, : self.classes], -1, labels.dtype)
-        return tf.cast(read == labels, tf.float32)
+    def _is_predicted_as(self, logits, labels):
+        """1 where the auxiliary classifier predicts the label, else 0."""
+        predicted = tf.argmax(logits[:, : self.classes], -1, labels.dtype)
+        return tf.cast(predicted == labels, tf.float32)

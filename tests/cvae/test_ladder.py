@@ -64,7 +64,7 @@ def test_likelihood_trains_the_details_and_not_the_coarse_image():
 
 
 def test_each_training_step_changes_each_network():
-    model = small(warm_up=1)
+    model = small(warm_up_steps=1)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     images, labels = batch(24)
     # Three steps, because some weights start at zero.
@@ -121,7 +121,7 @@ def test_each_variable_is_trained_by_one_loss():
 
 
 def test_adversaries_are_trained_by_their_own_loss_alone():
-    model = small(warm_up=1)
+    model = small(warm_up_steps=1)
     model.compile(keras.optimizers.SGD(0.1))
     (_, of_vae), (_, of_adversaries) = model.training_losses(
         *map(tf.constant, batch())
@@ -146,7 +146,7 @@ def test_relabelling_keeps_the_style_whatever_the_true_label():
 
 
 @pytest.mark.parametrize("follows", [True, False])
-def test_label_accuracy_is_of_wrong_labels_and_part_of_the_search_objective(follows):
+def test_auxiliary_label_accuracy_is_part_of_the_search_objective(follows):
     model, (images, labels) = small(), batch()
     model.compile(run_eagerly=True)
     requested = []
@@ -160,7 +160,7 @@ def test_label_accuracy_is_of_wrong_labels_and_part_of_the_search_objective(foll
 
     model.relabel, model.auxiliary_classifier = relabel, auxiliary_classifier
     logs = model.test_step((images, labels))
-    assert float(logs["label_accuracy"]) == follows
+    assert float(logs["auxiliary_label_accuracy"]) == follows
     negative_elbo = float(logs["distortion"] + logs["rate"])
     assert float(logs["search_objective"]) == pytest.approx(
         negative_elbo + 1000 * (not follows)
@@ -188,12 +188,12 @@ def test_black_and_white_images_train_to_finite_numbers(likelihood):
 
 def test_saved_model_is_restored_with_optimizer_and_settings(tmp_path):
     weights = LossWeights(coarse=1.0, adversarial=2.0, label=3.0, cycle=4.0)
-    model = small(loss_weights=weights, warm_up=9)
+    model = small(loss_weights=weights, warm_up_steps=9)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     model.fit(*batch(), verbose=0)
     model.save(tmp_path / "cvae.keras")
     again = keras.saving.load_model(tmp_path / "cvae.keras")
-    assert (again.loss_weights, again.warm_up) == (weights, 9)
+    assert (again.loss_weights, again.warm_up_steps) == (weights, 9)
     assert model.get_config()["loss_weights"] == {
         "coarse": 1.0,
         "adversarial": 2.0,
@@ -225,7 +225,7 @@ def test_without_label_terms_the_adversaries_are_not_trained():
     before = model.decoder.get_weights()[0]
     history = model.fit(images, labels, validation_data=(images, labels), verbose=0)
     assert "loss" in history.history and not {
-        "label_accuracy",
+        "auxiliary_label_accuracy",
         "search_objective",
     } & set(history.history)
     after = [w for network in adversaries for w in network.get_weights()]

@@ -13,7 +13,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from train_tf.errors import InputError
 from train_tf.export import (
     MODEL_JSON_KEYS,
-    WARM_UP,
+    WARM_UP_REQUESTS,
     Signature,
     export,
     load,
@@ -122,7 +122,7 @@ def test_weights_are_written_once(tmp_path):
 
 def test_each_signature_is_warmed_up_by_the_first_row_of_its_examples(tmp_path):
     place, _ = export(tmp_path / "name", doubling(), {})
-    (record,) = tf.data.TFRecordDataset(str(place / "assets.extra" / WARM_UP))
+    (record,) = tf.data.TFRecordDataset(str(place / "assets.extra" / WARM_UP_REQUESTS))
     request = PredictionLog.FromString(record.numpy()).predict_log.request
     assert request.model_spec.name == "name"
     assert request.model_spec.signature_name == "serving_default"
