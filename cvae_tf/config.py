@@ -70,7 +70,8 @@ class CVAEConfig(RunConfig, CVAEOptions):
     CIFAR10."""
 
     batch_size: int | None = None
-    """Images per training step; by default 100, with resnet18 32."""
+    """Maximum number of images per training step; the batches of an epoch differ by at
+    most one image. By default 100, with resnet18 32."""
 
     learning_rate: float | None = None
     """Peak learning rate of Adam; by default 0.002, with resnet18 0.0001."""
@@ -138,8 +139,8 @@ class TuneCVAEConfig(CVAEConfig, SearchOptions):
     """Search for good options of the compact conditional VAE.
 
     The search minimises `search_objective` on the validation images: the negative ELBO
-    at beta 1, plus 10 nats for each percent of relabelled images that the auxiliary
-    classifier does not read as the requested label.
+    at beta 1, plus 10 nats for each percent of relabelled images for which the
+    auxiliary classifier does not predict the requested label.
     """
 
     epochs: int | None = 3

@@ -26,7 +26,7 @@ class LabelledImages(NamedTuple):
     validation: Split
     test: Split
     class_names: tuple[str, ...]
-    mirrored: bool  # see `train_tf.data.datasets.DatasetSpec`
+    horizontal_flip: bool  # see `train_tf.data.datasets.DatasetSpec`
 
     @property
     def image_shape(self):
@@ -75,7 +75,10 @@ def load_images(dataset, data_dir=None, seed=0):
         name: Split(*(array[i] for array in training)) for name, i in rows.items()
     }
     images = LabelledImages(
-        **splits, test=test, class_names=spec.class_names, mirrored=spec.mirrored
+        **splits,
+        test=test,
+        class_names=spec.class_names,
+        horizontal_flip=spec.horizontal_flip,
     )
     print("Split:", ", ".join(f"{name} {n:,}" for name, n in images.counts.items()))
     return images
@@ -85,8 +88,8 @@ def training_batches(images, config, epochs, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a `range` of epochs: float32 images in [0, 1], and labels."""
 
     def prepare(batch, labels, draws):
-        if images.mirrored:
-            batch = flip_half(batch, draws)
+        if images.horizontal_flip:
+            batch = random_flip(batch, draws)
         return to_float(batch), labels
 
     return pipeline.training_batches(
@@ -103,10 +106,12 @@ def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
     return pipeline.evaluation_batches(tuple(split), batch_size, prepare, replicas)
 
 
-def flip_half(images, draws):
-    """Flip images, (batch, height, width, channels), sideways with probability 1/2.
+def random_flip(images, draws):
+    """Flip each image horizontally with probability 1/2.
 
-    `draws` are `train_tf.data.pipeline.Draws`.
+    Args:
+        images: (batch, height, width, channels).
+        draws: the `train_tf.data.pipeline.Draws` of the batch.
     """
     uniform = keras.random.uniform((draws.batch_size, 1, 1, 1), seed=draws)
     return tf.where(draws.rows(uniform) < 0.5, images, tf.reverse(images, [2]))

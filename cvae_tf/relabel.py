@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cvae_tf import report
 from cvae_tf.data import WRONG_LABEL_IMAGES, load_images, to_float, wrong_labels
-from cvae_tf.evaluation.classifier import FOLDER, find_classifier
+from cvae_tf.evaluation.classifier import FOLDER, load_or_train_classifier
 from cvae_tf.evaluation.scores import as_text, score
 from train_tf import devices, export
 from train_tf.data.images import read_image
@@ -98,10 +98,12 @@ def evaluate_relabelling(
     if count > available:
         raise InputError(f"Expected --count of at most {available}. Received: {count}")
     draw_wrong_labels(out, relabeller, images.test, images.class_names, count, seed)
-    files = f"Pictures: {out}/wrong_labels.png, {out}/all_labels.png"
+    files = f"Figures: {out}/wrong_labels.png, {out}/all_labels.png"
     if not evaluate:
         return files
-    classifier, accuracy = find_classifier(relabeller.dataset, images, classifiers)
+    classifier, accuracy = load_or_train_classifier(
+        relabeller.dataset, images, classifiers
+    )
     scores = {
         "model": str(model),
         "images": images.counts,
@@ -138,7 +140,7 @@ def relabel_image(model, image, label, out):
     suffix = "all_labels" if label is None else f"as_{columns[0]}"
     file = Path(out) / f"{Path(image).stem}_{suffix}.png"
     report.draw_all_labels(file, original[None], relabelled[None], columns)
-    return f"Picture: {file}"
+    return f"Figure: {file}"
 
 
 def prepare_image(image, image_shape):

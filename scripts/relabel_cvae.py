@@ -37,7 +37,7 @@ class RelabelConfig:
     """Random seed of the choice of test images and wrong labels."""
 
     out: Path | None = None
-    """Folder for pictures and scores; by default relabelled/NAME."""
+    """Folder for figures and scores; by default relabelled/NAME."""
 
     def __post_init__(self):
         if self.count < 1:

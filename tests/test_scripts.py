@@ -187,7 +187,7 @@ def test_wrong_labels_are_drawn_and_judged(trained_cvae, small_sets, tmp_path):
     assert set(scores["style"]) == {"ink", "slant", "width"}
 
 
-def test_own_picture_is_drawn_under_a_label(trained_cvae, tmp_path):
+def test_own_image_is_drawn_under_a_label(trained_cvae, tmp_path):
     Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
     answer = run(
         tmp_path,

@@ -1,4 +1,4 @@
-"""The evaluation classifier: reads labels from relabelled images.
+"""The evaluation classifier: predicts the labels of relabelled images.
 
 It is trained on real images, independently of any VAE, once per data set; its accuracy
 on the real test images is reported with every score.
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from cvae_tf.data import flip_half, to_float
+from cvae_tf.data import random_flip, to_float
 from cvae_tf.layers import convolution
 from train_tf.data import pipeline
 from train_tf.data.datasets import DATASETS
@@ -26,7 +26,7 @@ FOLDER = Path("runs/evaluation_classifiers")
 LOAD_ERRORS = (ValueError, LookupError, TypeError, OSError, BadZipFile, zlib.error)
 
 
-def find_classifier(dataset, images, folder=FOLDER):
+def load_or_train_classifier(dataset, images, folder=FOLDER):
     """Load the evaluation classifier of a data set; train it if there is none.
 
     Args:
@@ -42,31 +42,31 @@ def find_classifier(dataset, images, folder=FOLDER):
     """
     spec = DATASETS[dataset].cvae
     size = (spec.classifier_filters, spec.classifier_epochs)
-    place = Path(folder) / f"{dataset}-{fingerprint(images.train, *size)}"
-    if not place.exists():
+    cache = Path(folder) / f"{dataset}-{fingerprint(images.train, *size)}"
+    if not cache.exists():
         count = images.counts["train"]
         print(f"Training the evaluation classifier of {dataset} on {count:,} images")
         classifier = train_classifier(images, *size)
         accuracy = accuracy_of(classifier, images.test)
-        with atomic_write(place) as partial:
+        with atomic_write(cache) as partial:
             partial.mkdir()
             classifier.save(partial / "classifier.keras")
             write_json(partial / "accuracy.json", {"accuracy": accuracy})
     try:
-        classifier = keras.saving.load_model(place / "classifier.keras", compile=False)
-        accuracy = float(read_json(place / "accuracy.json")["accuracy"])
+        classifier = keras.saving.load_model(cache / "classifier.keras", compile=False)
+        accuracy = float(read_json(cache / "accuracy.json")["accuracy"])
     except LOAD_ERRORS as error:
         raise InputError(
-            f"The evaluation classifier in {place} is damaged: delete the folder, and "
+            f"The evaluation classifier in {cache} is damaged: delete the folder, and "
             f"it is trained again. {error}"
         ) from error
-    print(f"Evaluation classifier: accuracy {accuracy:.1%} on test images ({place})")
+    print(f"Evaluation classifier: accuracy {accuracy:.1%} on test images ({cache})")
     return classifier, accuracy
 
 
 def fingerprint(split, filters, epochs):
     """Hash code, size and training images of a classifier to 12 hex digits."""
-    code = (build_classifier, train_classifier, convolution, flip_half, to_float)
+    code = (build_classifier, train_classifier, convolution, random_flip, to_float)
     digest = hashlib.sha256(f"{filters} {epochs}".encode())
     for function in code:
         digest.update(inspect.getsource(function).encode())
@@ -112,8 +112,8 @@ def train_classifier(
     translation = layers.RandomTranslation(0.12, 0.12, fill_mode="constant")
 
     def prepare(batch, labels, draws):
-        if images.mirrored:
-            batch = flip_half(batch, draws)
+        if images.horizontal_flip:
+            batch = random_flip(batch, draws)
         shift = translation.get_random_transformation(batch, training=True, seed=draws)
         batch = translation.transform_images(to_float(batch), shift, training=True)
         return batch, labels
@@ -131,12 +131,12 @@ def train_classifier(
     return classifier
 
 
-def read_labels(classifier, images):
+def predict_labels(classifier, images):
     """Predict the class ids, (count,), of images in [0, 1]."""
     return classifier.predict(images, batch_size=500, verbose=0).argmax(-1)
 
 
 def accuracy_of(classifier, split):
     """Accuracy, in [0, 1], of a classifier on a `cvae_tf.data.Split`."""
-    read = read_labels(classifier, to_float(split.images).numpy())
-    return float(np.mean(read == split.labels))
+    predicted = predict_labels(classifier, to_float(split.images).numpy())
+    return float(np.mean(predicted == split.labels))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from cvae_tf.data import to_float, wrong_labels
-from cvae_tf.evaluation.classifier import read_labels
+from cvae_tf.evaluation.classifier import predict_labels
 from cvae_tf.evaluation.style import STYLES, correlations, sharpness
 from cvae_tf.ladder.networks import latent_discriminator
 from train_tf.data.datasets import DATASETS
@@ -20,8 +20,8 @@ def score(relabeller, classifier, images, seed=0):
         seed: integer seed of the wrong labels.
 
     Returns:
-        "label_accuracy" and "source_accuracy": share of relabelled images that the
-        classifier reads as the requested label, and as the true one;
+        "label_accuracy" and "source_accuracy": share of relabelled images for which the
+        classifier predicts the requested label, and the true label;
         "style": dict of correlations by name, see `cvae_tf.evaluation.style`;
         "sharpness": sharpness of relabelled images / sharpness of real images;
         "leakage": see `leakage`.
@@ -30,11 +30,11 @@ def score(relabeller, classifier, images, seed=0):
     requested = wrong_labels(labels, classes, seed)
     before = to_float(images.test.images).numpy()
     after = relabeller.relabel(before, requested)
-    read = read_labels(classifier, after)
+    predicted = predict_labels(classifier, after)
     measure = STYLES[DATASETS[relabeller.dataset].cvae.style]
     return {
-        "label_accuracy": float(np.mean(read == requested)),
-        "source_accuracy": float(np.mean(read == labels)),
+        "label_accuracy": float(np.mean(predicted == requested)),
+        "source_accuracy": float(np.mean(predicted == labels)),
         "style": correlations(measure(before), measure(after), labels, requested),
         "sharpness": sharpness(after) / sharpness(before),
         "leakage": leakage(relabeller, images, seed),
@@ -42,7 +42,7 @@ def score(relabeller, classifier, images, seed=0):
 
 
 def leakage(relabeller, images, seed=0, epochs=20):
-    """Test accuracy of a new classifier that reads the label from the latents.
+    """Test accuracy of a new classifier that predicts the label from the latents.
 
     Args:
         relabeller, images: see `score`.
@@ -54,14 +54,16 @@ def leakage(relabeller, images, seed=0, epochs=20):
         relabeller.encode(to_float(split.images).numpy(), split.labels)
         for split in (images.train, images.test)
     )
-    reader = latent_discriminator(training.shape[-1], len(images.class_names))
-    reader.compile(
+    classifier = latent_discriminator(training.shape[-1], len(images.class_names))
+    classifier.compile(
         "adam",
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    reader.fit(training, images.train.labels, batch_size=500, epochs=epochs, verbose=0)
-    metrics = reader.evaluate(test, images.test.labels, verbose=0, return_dict=True)
+    classifier.fit(
+        training, images.train.labels, batch_size=500, epochs=epochs, verbose=0
+    )
+    metrics = classifier.evaluate(test, images.test.labels, verbose=0, return_dict=True)
     return metrics["accuracy"]
 
 
@@ -75,6 +77,6 @@ def as_text(scores):
         f"  source accuracy     {scores['source_accuracy']:.1%} (the true label)\n"
         f"  style correlation   {style}\n"
         f"  sharpness           {scores['sharpness']:.2f} of that of the real images\n"
-        f"  leakage             {scores['leakage']:.1%} of labels read from latents "
-        f"(chance {1 / scores['classes']:.0%})"
+        f"  leakage             {scores['leakage']:.1%} (a classifier predicts the "
+        f"label from the latents; chance {1 / scores['classes']:.0%})"
     )

@@ -9,8 +9,8 @@ from tiny import tiny_cvae_config, write_small_sets
 
 from cvae_tf.data import (
     evaluation_batches,
-    flip_half,
     load_images,
+    random_flip,
     training_batches,
     wrong_labels,
 )
@@ -63,7 +63,7 @@ def test_batches_are_on_0_to_1_and_follow_from_seed_and_epoch(small_sets, tmp_pa
     assert two_epochs[0][0].dtype == "float32" and two_epochs[0][0].max() == 1.0
 
 
-def test_digits_are_never_mirrored_and_objects_are(small_sets, tmp_path):
+def test_digits_are_never_flipped_and_objects_are(small_sets, tmp_path):
     for name in ("mnist", "cifar10"):
         config = dataclasses.replace(
             tiny_cvae_config(tmp_path, small_sets), dataset=name
@@ -79,12 +79,12 @@ def test_digits_are_never_mirrored_and_objects_are(small_sets, tmp_path):
         assert np.mean(unchanged) > 0.3
 
 
-def test_mirrored_image_is_reversed_left_to_right():
+def test_flipped_image_is_reversed_left_to_right():
     images = tf.constant(np.arange(200, dtype="uint8").reshape(50, 1, 4, 1))
-    mirrored = flip_half(images, Draws([1, 2], 50)).numpy()
-    changed = (mirrored != images.numpy()).any((1, 2, 3))
+    flipped = random_flip(images, Draws([1, 2], 50)).numpy()
+    changed = (flipped != images.numpy()).any((1, 2, 3))
     assert 10 < changed.sum() < 40
-    np.testing.assert_array_equal(mirrored[changed], images.numpy()[changed, :, ::-1])
+    np.testing.assert_array_equal(flipped[changed], images.numpy()[changed, :, ::-1])
 
 
 def test_evaluation_keeps_the_order(small_sets):

@@ -35,7 +35,7 @@ def images(small_sets):
 
 
 @pytest.fixture(scope="module")
-def read(images):
+def labels_of(images):
     """The labels of images of the test split."""
     labels = {
         to_float(image).numpy().tobytes(): label
@@ -44,15 +44,17 @@ def read(images):
     return lambda some: [labels[image.tobytes()] for image in some]
 
 
-def test_each_image_is_redrawn_under_each_label(images, read):
+def test_each_image_is_redrawn_under_each_label(images, labels_of):
     some = to_float(images.test.images[:3]).numpy()
     table = under_all_labels(Perfect(images.test), some, 10)
     assert table.shape == (3, 10, 28, 28, 1)
     for row in table:
-        assert read(row) == list(range(10))
+        assert labels_of(row) == list(range(10))
 
 
-def test_picture_has_as_many_images_as_requested(images, read, tmp_path, monkeypatch):
+def test_figure_has_as_many_images_as_requested(
+    images, labels_of, tmp_path, monkeypatch
+):
     calls, draw = [], report.draw_stacked
     monkeypatch.setattr(report, "draw_stacked", lambda *x: calls.append(x) or draw(*x))
     names, perfect = images.class_names, Perfect(images.test)
@@ -60,11 +62,11 @@ def test_picture_has_as_many_images_as_requested(images, read, tmp_path, monkeyp
     ((_, before, labels, after, requested),) = calls
     assert len(labels) == len(requested) == 4
     assert all(f"as {x}" != y for x, y in zip(labels, requested, strict=True))
-    assert [names[label] for label in read(before)] == labels
-    assert [f"as {names[label]}" for label in read(after)] == requested
+    assert [names[label] for label in labels_of(before)] == labels
+    assert [f"as {names[label]}" for label in labels_of(after)] == requested
     for name in ("wrong_labels.png", "all_labels.png"):
-        with Image.open(tmp_path / name) as picture:
-            assert len(picture.convert("L").getcolors(10**6)) > 20
+        with Image.open(tmp_path / name) as figure:
+            assert len(figure.convert("L").getcolors(10**6)) > 20
 
 
 def test_saved_model_relabels(trained_cvae, images, monkeypatch):
@@ -98,7 +100,7 @@ def test_own_image_is_redrawn_under_every_label(trained_cvae, tmp_path, monkeypa
     Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
     model = trained_cvae[1]["saved_model"]
     text = relabel_image(model, tmp_path / "mine.png", None, str(tmp_path / "out"))
-    assert text == f"Picture: {tmp_path}/out/mine_all_labels.png"
+    assert text == f"Figure: {tmp_path}/out/mine_all_labels.png"
     assert (tmp_path / "out" / "mine_all_labels.png").exists()
     drawn = {}
     monkeypatch.setattr(
@@ -113,9 +115,9 @@ def test_own_image_is_redrawn_under_every_label(trained_cvae, tmp_path, monkeypa
 
 @pytest.mark.parametrize("paper", [255, 160, 120, 100])
 def test_own_digit_is_cropped_to_its_strokes_on_any_paper(paper):
-    photo = np.full((100, 80, 3), paper, "uint8")
-    photo[30:70, 40:48] = 20  # a one
-    image = prepare_image(photo, (28, 28, 1))[..., 0]
+    drawing = np.full((100, 80, 3), paper, "uint8")
+    drawing[30:70, 40:48] = 20  # a one
+    image = prepare_image(drawing, (28, 28, 1))[..., 0]
     assert image.shape == (28, 28) and image.max() == pytest.approx(1)
     assert np.flatnonzero(image.max(1) > 0.3).tolist() == list(range(4, 24))
     assert np.flatnonzero(image.max(0) > 0.3).tolist() == [12, 13, 14, 15]
@@ -124,18 +126,18 @@ def test_own_digit_is_cropped_to_its_strokes_on_any_paper(paper):
 
 @pytest.mark.parametrize("size", [(100, 4), (400, 15), (30, 1), (2, 90)], ids=str)
 def test_own_thin_stroke_is_20_pixels_long(size):
-    photo = np.full((size[0] + 60, size[1] + 60, 3), 255, "uint8")
-    photo[30:-30, 30:-30] = 0
-    image = prepare_image(photo, (28, 28, 1))[..., 0]
+    drawing = np.full((size[0] + 60, size[1] + 60, 3), 255, "uint8")
+    drawing[30:-30, 30:-30] = 0
+    image = prepare_image(drawing, (28, 28, 1))[..., 0]
     rows, columns = ((image > 0.3).any(axis).sum() for axis in (1, 0))
     assert max(rows, columns) == 20 and min(rows, columns) == 1
 
 
 def test_own_digit_has_its_centre_of_mass_in_the_middle():
-    photo = np.full((200, 200, 3), 255, "uint8")
-    photo[50:150, 50:60] = 0
-    photo[120:150, 50:110] = 0  # heavy at the bottom left
-    image = prepare_image(photo, (28, 28, 1))[..., 0]
+    drawing = np.full((200, 200, 3), 255, "uint8")
+    drawing[50:150, 50:60] = 0
+    drawing[120:150, 50:110] = 0  # heavy at the bottom left
+    image = prepare_image(drawing, (28, 28, 1))[..., 0]
     for axis in (0, 1):
         weights = image.sum(axis)
         assert np.average(np.arange(28), weights=weights) == pytest.approx(13.5, abs=1)
@@ -163,4 +165,4 @@ def test_evaluation_waits_for_no_workers(
         evaluate=False,
         data_dir=small_sets,
     )
-    assert text == f"Pictures: {tmp_path}/wrong_labels.png, {tmp_path}/all_labels.png"
+    assert text == f"Figures: {tmp_path}/wrong_labels.png, {tmp_path}/all_labels.png"

@@ -69,16 +69,16 @@ def test_perfect_relabeller_shows_the_requested_label_and_leaks_nothing(images):
 
 
 def test_leakage_is_the_same_each_time(images, monkeypatch):
-    readers, build = [], scores.latent_discriminator
+    classifiers, build = [], scores.latent_discriminator
     monkeypatch.setattr(
         scores,
         "latent_discriminator",
-        lambda *x: readers.append(build(*x)) or readers[-1],
+        lambda *x: classifiers.append(build(*x)) or classifiers[-1],
     )
     with run_eagerly():
         for _ in range(2):
             leakage(Perfect(images.test), images, epochs=2)
-    first, second = (reader.get_weights() for reader in readers)
+    first, second = (classifier.get_weights() for classifier in classifiers)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -13,7 +13,7 @@ OKABE_ITO_ORANGE, BLACK, OKABE_ITO_BLUE = (230, 159, 0), (0, 0, 0), (0, 114, 178
 
 
 class Reference(NamedTuple):
-    """What the reference notebook reports at its end."""
+    """Results of the reference notebook after its last epoch."""
 
     negative_elbo: float  # nats per image, mean of training batches
     epochs: int
@@ -25,12 +25,12 @@ class CVAESpec:
 
     Attributes:
         latents, detail_latents, width: sizes of `--network compact`.
-        epochs: how often its training sees every image.
+        epochs: number of training epochs.
         loss_weights: name to weight, as `cvae_tf.LossWeights`.
-        style: which measures of `cvae_tf.evaluation.style.STYLES` describe its images.
+        style: the name of its style measures in `cvae_tf.evaluation.style.STYLES`.
         classifier_filters, classifier_epochs: size and training of the evaluation
             classifier.
-        reference: of the reference notebook; None if it has no result.
+        reference: results of the reference notebook, or None.
     """
 
     latents: int
@@ -49,19 +49,19 @@ class DatasetSpec:
     """Metadata that TFDS does not have, or that is needed before TFDS is imported.
 
     Attributes:
-        class_names: one per class id.
-        download_mib, prepared_mib: size of the whole set.
+        class_names: names in the order of the class ids.
+        download_mib, prepared_mib: size of the complete data set in MiB.
         host: the server that TFDS downloads it from.
-        mirrored: whether horizontal flips are valid augmentation.
-        colours: RGB of each class in pictures of masks, 0 to 255; None without masks.
-        cvae: for conditional VAEs; None if there are no labels to condition on.
+        horizontal_flip: whether horizontal flips are valid augmentation.
+        colours: RGB of each class in figures of masks, 0 to 255; None without masks.
+        cvae: defaults of conditional VAEs; None if there are no labels.
     """
 
     class_names: tuple[str, ...]
     download_mib: int
     prepared_mib: int
     host: str
-    mirrored: bool = False
+    horizontal_flip: bool = False
     colours: tuple[tuple[int, int, int], ...] | None = None
     cvae: CVAESpec | None = None
 
@@ -72,7 +72,7 @@ DATASETS = {
         download_mib=774,
         prepared_mib=775,
         host="thor.robots.ox.ac.uk",
-        mirrored=True,
+        horizontal_flip=True,
         colours=(OKABE_ITO_ORANGE, BLACK, OKABE_ITO_BLUE),
     ),
     "mnist": DatasetSpec(
@@ -98,7 +98,7 @@ DATASETS = {
         download_mib=162,
         prepared_mib=132,
         host="www.cs.toronto.edu",
-        mirrored=True,
+        horizontal_flip=True,
         cvae=CVAESpec(
             latents=24,
             detail_latents=12,
@@ -136,20 +136,21 @@ def find_dataset(name, data_dir=None):
         InputError: if no folder has the data set; lists the folders searched.
     """
     home = Path("~/tensorflow_datasets").expanduser()
-    # Without the clone around it, the package may still be used inside of one.
+    # An installed package has no datasets/ beside it; look in the current directory
+    # instead.
     bundled = BUNDLED if BUNDLED.is_dir() else Path("datasets").resolve()
-    places = [data_dir] if data_dir else [os.getenv("TFDS_DATA_DIR"), home, bundled]
-    places = [Path(place) for place in places if place]
-    for place in places:
-        files = (place / name).glob("*/dataset_info.json")
+    folders = [data_dir] if data_dir else [os.getenv("TFDS_DATA_DIR"), home, bundled]
+    folders = [Path(folder) for folder in folders if folder]
+    for folder in folders:
+        files = (folder / name).glob("*/dataset_info.json")
         versions = [x for x in files if re.fullmatch(r"\d+\.\d+\.\d+", x.parent.name)]
         if versions:
             return max(versions, key=_version_numbers).parent
-    searched = "\n".join(f"  {place / name}" for place in places)
+    searched = "\n".join(f"  {folder / name}" for folder in folders)
     raise InputError(
         f"No prepared data set '{name}'. Searched for VERSION/dataset_info.json in\n"
-        f"{searched}\nPrepare it by `python scripts/prepare_data.py {name}`, or give "
-        "its folder by --data-dir. The bundled samples are in the project's folder "
+        f"{searched}\nPrepare it with `python scripts/prepare_data.py {name}`, or pass "
+        "its folder with --data-dir. The bundled samples are in the project's folder "
         "datasets/."
     )
 
