@@ -27,7 +27,7 @@ def start_ours(name, task):
     return step_of(model, images, labels), {
         "batch_size": batch_size,
         "parameters": training.parameters_of(model),
-        "macs": sum(map(macs, training.submodels(model))),
+        "macs": sum(map(macs, training.networks(model))),
     }
 
 

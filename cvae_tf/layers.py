@@ -61,9 +61,8 @@ class FiLM(layers.Layer):
 class GaussianParameters(Float32Layer):
     """Splits the last axis into means and log variances of posteriors, in float32.
 
-    Variances are at most 1. A posterior wider than its prior carries no information,
-    yet outlier images would otherwise get one; their samples lie far outside of what
-    the decoder was trained on, and a few can cost more nats than all other images.
+    Variances are bounded by 1. Otherwise outlier images can get a very wide posterior,
+    whose samples lie far outside of what the decoder was trained on.
     """
 
     def call(self, parameters):

@@ -9,10 +9,12 @@ import math
 import keras
 from keras import layers, ops
 
-LOG_VAR_BOUND = 12.0  # e^12: far beyond use, far within float32
+# Larger than the absolute log of any variance that occurs; exp(12) does not overflow
+# float32.
+LOG_VAR_BOUND = 12.0
 # The 256 grey levels of 8-bit pixels on [0, 1] are 1/255 apart: half a level is 1/510.
-# The smallest scale rounds it to 1/512, half the step of 1/256 of bits/dim.
 HALF_LEVEL = 1 / 510
+# The lower bound of the scale is half of the 1/256 bin that bits/dim uses.
 MIN_SCALE = 1 / 512
 MOMENTUM = 0.95  # momentum of the running variance
 
@@ -36,7 +38,7 @@ class Likelihood(Float32Layer):
 
     Attributes:
         outputs_per_channel: number of outputs per pixel and channel.
-        is_density: whether p(x | z) is a density on [0, 1].
+        is_density: whether p(x | z) is a density over pixel values scaled to [0, 1].
         mean_over_batch: function that averages over a whole batch, of which a replica
             may hold only a share.
     """
@@ -99,7 +101,7 @@ class Gaussian(Likelihood):
 class Bernoulli(Likelihood):
     """Bernoulli for each pixel, with the sigmoid of the output as its probability.
 
-    Pixels in [0, 1] are probabilities too: -log p is the cross-entropy.
+    Grey values in [0, 1] are used as soft targets: -log p is the binary cross-entropy.
     """
 
     is_density = False
@@ -184,8 +186,10 @@ def bits_per_dimension(negative_elbo, image_shape, is_density):
     Args:
         negative_elbo: nats per image.
         image_shape: (height, width, channels).
-        is_density: whether p(x | z) is a density on [0, 1]; steps of 1/256 make it a
-            probability, which adds 8 bits.
+        is_density: whether p(x | z) is a density over pixel values scaled to [0, 1]. If
+            so, log2 256 = 8 bits are added: density times a bin of width 1/256
+            approximates a probability. No dequantisation noise is added, so the value
+            is not an exact code length.
     """
     return negative_elbo / (math.prod(image_shape) * math.log(2)) + 8 * is_density
 

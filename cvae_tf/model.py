@@ -1,11 +1,12 @@
-"""The conditional VAE with one level of latents, trained on its negative ELBO.
+"""The conditional VAE with one level of latents.
 
-    negative ELBO = distortion + beta * rate
-    distortion    = -log p(x | z, label), summed over pixels and channels
-    rate          = KL(q(z | x, label) || p(z)), summed over latents
+    loss       = distortion + beta * rate
+    distortion = -log p(x | z, label), summed over pixels and channels
+    rate       = KL(q(z | x, label) || p(z)), summed over latents
 
-in nats per image, averaged over the images (Kingma and Welling 2014, "Auto-encoding
-variational Bayes"; beta: Higgins et al. 2017, "beta-VAE").
+in nats per image, averaged over the images. This is the beta-VAE objective (Higgins et
+al. 2017, "beta-VAE"); it is the negative ELBO at beta = 1 (Kingma and Welling 2014,
+"Auto-encoding variational Bayes"). The metric "negative_elbo" is this sum.
 """
 
 import contextlib
@@ -100,14 +101,14 @@ class CVAE(keras.Model):
         return _call(self.decoder, latents, labels, training)
 
     def elbo_terms(self, images, labels, training=False):
-        """Compute the negative ELBO of each image and its terms.
+        """Compute distortion, rate, their sum and bits/dim of each image.
 
         Args:
             images, labels: see `check`, also for errors.
 
         Returns:
-            Dict of arrays, (batch,), by name: "distortion", "rate", "negative_elbo", in
-            nats, and "bits_per_dim".
+            Dict of arrays, (batch,), by name: "distortion", "rate" and "negative_elbo"
+            = distortion + beta * rate, in nats; and "bits_per_dim", without beta.
         """
         images, labels = self.check(images, labels)
         outputs, levels = self.decode_posterior(images, labels, training)
@@ -118,7 +119,7 @@ class CVAE(keras.Model):
         distortion = self.likelihood(images, outputs, training=training)
         rate = sum(normal_kl(*level) for level in levels)
         negative_elbo = distortion + self.beta * rate
-        bits = bits_per_dimension(  # a code length: at beta 1
+        bits = bits_per_dimension(  # a code length, hence without beta
             distortion + rate, self.image_shape, self.likelihood.is_density
         )
         return dict(zip(TERMS, (negative_elbo, distortion, rate, bits), strict=True))
@@ -329,7 +330,7 @@ def _call(network, inputs, labels, training):
 
 @contextlib.contextmanager
 def _range_as_value_error():
-    """Turn a failed assertion of the images' range into an `InputError`."""
+    """Convert a failed range assertion into an `InputError`, a `ValueError`."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:

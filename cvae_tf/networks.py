@@ -19,7 +19,7 @@ from train_tf.layers import FusedBatchNormalization
 
 
 def plain(image_shape, classes, outputs_per_channel=1, decoder_label=True, latents=64):
-    """The simplest complete form: one level of latents, under 1 million parameters.
+    """The smallest complete variant: one level of latents, under 1 million parameters.
 
     The encoder receives the label as an extra image channel, the decoder by FiLM.
 
@@ -65,7 +65,9 @@ def plain(image_shape, classes, outputs_per_channel=1, decoder_label=True, laten
 def resnet18(
     image_shape, classes, outputs_per_channel=1, decoder_label=True, latents=256
 ):
-    """A ResNet18 encoder and its mirror image as decoder: 20.1 million parameters.
+    """A ResNet18 encoder and a symmetric decoder.
+
+    20.3 million parameters (20.1 million without the decoder's label).
 
     He et al. 2016, "Deep residual learning for image recognition", with a 3x3 stem
     without stride and no pooling, for small images. Takes images of any size; for

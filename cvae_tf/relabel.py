@@ -1,4 +1,4 @@
-"""Relabel images with a SavedModel: figures and scores."""
+"""Relabel images with a SavedModel: draw figures and compute scores."""
 
 from pathlib import Path
 

@@ -93,7 +93,7 @@ class CVAETask(task.Task):
         model.compile(optimizer)
         return model
 
-    def submodels(self, model):
+    def networks(self, model):
         details = [network for level in model.details for network in level]
         return [model.encoder, model.decoder, *details]
 

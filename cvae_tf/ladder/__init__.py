@@ -1,1 +1,1 @@
-"""The ladder, the default VAE: networks, losses, model."""
+"""`compact`, a hierarchical VAE (`LadderCVAE`): networks, losses, model."""

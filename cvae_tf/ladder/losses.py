@@ -1,4 +1,4 @@
-"""The loss of the ladder.
+"""The loss of `LadderCVAE`.
 
 Symbols, for an image x with label y, of C classes:
 
@@ -6,9 +6,10 @@ Symbols, for an image x with label y, of C classes:
     z1, z2    samples of its detail latents
     c(z, y)   coarse image of style z under label y
     y'        a wrong label, drawn uniformly
-    s         the style to relabel: z0, or for every second image a sample of N(0, 1)
+    s         the style to relabel: z0 for even rows of the batch, a sample of N(0, 1)
+              for odd rows, so that the decoder sees the whole prior
     D, A      latent discriminator, auxiliary classifier (class C: not a real image)
-    w         warm-up: rises from 0 to 1 over the first `warm_up` steps
+    w         warm-up: rises from 0 to 1 over the first `warm_up_steps` training steps
 
 Encoder, coarse decoder and detail levels minimise, with the weights of `LossWeights`,
 
@@ -22,13 +23,14 @@ while the latent discriminator and the auxiliary classifier minimise
 
     CE(y, D(m(x))) + CE(y, A(x)) + FAKE_WEIGHT * w * CE(C, A(c(s, y')))          (6)
 
-in nats per image, averaged over the images; BCE is summed over pixels and channels.
+BCE is summed over pixels and channels. All terms are in nats per image and averaged
+over the batch, except (5), which is a squared distance.
 
-(1) The ELBO: Kingma and Welling 2014; beta: Higgins et al. 2017; levels of latents:
-    Sonderby et al. 2016, "Ladder variational autoencoders". Its gradient stops at the
-    coarse image: the likelihood, with its small scale, would outweigh the coarse
-    decoder's other terms. The details' rate warms up: at the full rate from the first
-    step they would never be used.
+(1) Distortion + beta * rate. Kingma and Welling 2014; beta: Higgins et al. 2017; levels
+    of latents: Sonderby et al. 2016, "Ladder variational autoencoders". The gradient
+    stops at the coarse image: the likelihood, with its small scale, would outweigh the
+    coarse decoder's other terms. The details' rate warms up: at the full rate from the
+    first step they would never be used.
 (2) The Bernoulli likelihood of the coarse image.
 (3) The style must not contain the label: Lample et al. 2017, "Fader networks".
 (4) The coarse image must show the requested label: Odena et al. 2017, "Conditional

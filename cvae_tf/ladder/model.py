@@ -1,4 +1,4 @@
-"""The ladder: a conditional VAE whose relabelled images follow the requested label."""
+"""`LadderCVAE`: relabelled images follow the requested label."""
 
 import dataclasses
 
@@ -227,7 +227,7 @@ class LadderCVAE(CVAE):
         return self.coarse_likelihood.mean(logits)
 
     def _styles_to_relabel(self, style):
-        """Replace every second style by a sample of the prior.
+        """Replace the styles of odd rows by samples of the prior.
 
         Otherwise most of the prior would never be decoded in training.
         """

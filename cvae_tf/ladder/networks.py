@@ -1,4 +1,4 @@
-"""The networks of the ladder, the default VAE, as functional models."""
+"""The networks of `compact`, a hierarchical VAE, as functional models."""
 
 import math
 from typing import NamedTuple

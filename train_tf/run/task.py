@@ -101,12 +101,15 @@ class Task(abc.ABC):
         """Batches per epoch."""
         return num_batches(self.counts["train"], self.config.batch_size)
 
-    def submodels(self, model):
-        """The functional models that inference uses; the first takes images."""
+    def networks(self, model):
+        """The functional models without those that only the training needs.
+
+        The first takes images. Used for MACs and the memory check.
+        """
         return [model]
 
     def parameters_of(self, model):
-        """The number of parameters that inference uses."""
+        """The number of parameters, without networks that only the training needs."""
         return model.count_params()
 
 
@@ -210,13 +213,13 @@ def _current_precision():
 
 
 def _prepare(task, workers):
-    """Check all that can be checked before training; returns the task and its model."""
+    """Build the model, and check options, batch size and memory."""
     _check_same_on_all_workers(task, workers)
     count, batch_size = workers.strategy.num_replicas_in_sync, task.config.batch_size
     replicas.check_batch_size(task.counts, batch_size, count)
     with workers.strategy.scope():
         model = task.build()
-    devices.require_training_memory(task.submodels(model), -(-batch_size // count))
+    devices.require_training_memory(task.networks(model), -(-batch_size // count))
     return task, model
 
 
@@ -299,7 +302,7 @@ def _report(task, model, run):
         "precision": _current_precision(),
         "images": task.counts,
         "parameters": task.parameters_of(model),
-        "macs": sum(map(macs, task.submodels(model))),
+        "macs": sum(map(macs, task.networks(model))),
         "images_per_second": round(task.counts["train"] / seconds, 1),
         "epochs": run.epochs_done,
         "best_epoch": run.best_epoch,
