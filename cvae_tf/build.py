@@ -57,8 +57,10 @@ def build_cvae(
         >>> model.compile("adam")
         >>> model.fit(images, labels)  # images in [0, 1], labels from 0 to 9
     """
-    likelihood = choose("likelihood", likelihood, LIKELIHOODS)()
-    function = choose("network", network, NETWORKS)
+    likelihood = choose(
+        "likelihood", likelihood, LIKELIHOODS, "likelihood (--likelihood)"
+    )()
+    function = choose("network", network, NETWORKS, "network (--network)")
     sizes = {"latents": latents, "detail_latents": detail_latents, "width": width}
     sizes = {name: size for name, size in sizes.items() if size is not None}
     for name in sizes.keys() - inspect.signature(function).parameters:

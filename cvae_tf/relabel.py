@@ -96,7 +96,9 @@ def evaluate_relabelling(
     images = load_images(relabeller.dataset, data_dir)
     available = images.counts["test"]
     if count > available:
-        raise InputError(f"Expected --count of at most {available}. Received: {count}")
+        raise InputError(
+            f"Expected count (--count) of at most {available}. Received: {count}"
+        )
     draw_wrong_labels(out, relabeller, images.test, images.class_names, count, seed)
     files = f"Figures: {out}/wrong_labels.png, {out}/all_labels.png"
     if not evaluate:
@@ -235,6 +237,6 @@ def _class_id(label, names):
         return int(label)
     known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
     raise InputError(
-        f"Expected --label from 0 to {len(names) - 1}, or a name ({known}). "
+        f"Expected label (--label) from 0 to {len(names) - 1}, or a name ({known}). "
         f"Received: {label}"
     )

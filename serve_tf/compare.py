@@ -51,7 +51,7 @@ def export_and_compare(model, formats, quantize, out, images=None):
 
     Returns:
         A row for the SavedModel and one per format, title to dict. A runtime that
-        cannot take the model has "error" instead of metrics.
+        does not support the model has "error" instead of metrics.
 
     Raises:
         InputError: if there is no such model, an export exists already, or `images`
@@ -64,7 +64,7 @@ def export_and_compare(model, formats, quantize, out, images=None):
     if existing := [str(path) for path in folders.values() if path.exists()]:
         raise InputError(
             f"Exports are there already: {', '.join(existing)}. Remove them, or choose "
-            "another --out."
+            "another output folder (--out)."
         )
     if description["kind"] == "UNet":
         samples = _unet_samples(description, images, quantize)
@@ -115,8 +115,8 @@ def _cvae_samples(description, images):
     dataset, classes = description["dataset"], len(description["class_names"])
     if images:
         raise InputError(
-            f"Expected --images only with a UNet; a VAE is compared on {dataset}. "
-            f"Received: --images {images}"
+            "Expected images (--images) only with a UNet; a VAE is compared on "
+            f"{dataset}. Received: {images}"
         )
 
     def request(split, count):
@@ -133,8 +133,8 @@ def _unet_samples(description, images, quantize):
     is_pets = names == DATASETS["oxford_iiit_pet"].class_names
     if quantize == "int8" and not (is_pets or images):
         raise InputError(
-            "Expected --images, a folder of images like those that the model is for: "
-            "int8 is calibrated on them."
+            "Expected images (--images), a folder of images like those that the model "
+            "is for: int8 is calibrated on them."
         )
 
     def request(pixels):

@@ -24,7 +24,7 @@ THREADS = 2
 
 
 class Runtime(NamedTuple):
-    """How a model is converted to a runtime, and loaded there.
+    """How a model is converted for a runtime and loaded in it.
 
     file: name of the file that the runtime loads; empty for the folder itself.
     convert: takes the folder of a SavedModel, the file to write, and requests (name to
@@ -51,13 +51,15 @@ def export_to(runtime, model, out, calibration=None):
         The file that the runtime loads.
 
     Raises:
-        InputError: if the packages are missing, `out` exists, or the runtime cannot
-            take the model.
+        InputError: if the packages are missing, `out` exists, or the runtime does not
+            support the model.
     """
     file, convert, _ = RUNTIMES[runtime]
     out = Path(out)
     if out.exists():
-        raise InputError(f"{out} exists already. Remove it, or choose another --out.")
+        raise InputError(
+            f"{out} exists already. Remove it, or choose another output folder (--out)."
+        )
     with (
         _input_errors(runtime),
         tempfile.TemporaryDirectory() as folder,
@@ -206,7 +208,7 @@ def _load_openvino(file):
 
 @contextlib.contextmanager
 def _input_errors(runtime):
-    """Turn the errors of a runtime's converter into `InputError`."""
+    """Convert the errors of a runtime's converter into `InputError`."""
     try:
         yield
     except InputError:
@@ -218,7 +220,7 @@ def _input_errors(runtime):
     except Exception as error:  # each converter raises errors of its own
         if DISK_FULL in str(error):  # not the model's fault
             raise
-        raise InputError(f"{runtime} cannot take this model: {error}") from error
+        raise InputError(f"{runtime} does not support this model: {error}") from error
 
 
 RUNTIMES = {

@@ -1,10 +1,10 @@
-"""Input checks inside a graph: a SavedModel refuses bad values with a message."""
+"""Input checks inside a graph: a SavedModel rejects invalid values with a message."""
 
 import tensorflow as tf
 
 
 def only_if(condition, *message):
-    """A context in which nothing is computed unless a condition holds.
+    """A context whose operations run only after an assertion has passed.
 
     Args:
         condition: a boolean scalar tensor.

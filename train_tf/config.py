@@ -1,7 +1,7 @@
 """Options of every training, whatever the model.
 
-A config holds what the user asked for, None where nothing was asked. What follows from
-it is a property, or is filled in by `resolve`, so that `dataclasses.replace` always
+A config holds the options as given; None if an option was not given. What follows from
+them is a property, or is filled in by `resolve`, so that `dataclasses.replace` always
 gives a consistent config.
 """
 
@@ -48,15 +48,16 @@ class LogUniform(NamedTuple):
 class RunConfig:
     """Options of a run: how long, how fast, on which data, and where it is saved.
 
-    A subclass gives `default_name`, and in `defaults` a value for each option that is
-    None unless asked for.
+    A subclass defines `default_name`, and in `defaults` a value for each option that is
+    None if it was not given.
     """
 
     epochs: int = 10
     """Number of passes over the training images."""
 
     batch_size: int = 32
-    """Images per training step."""
+    """Maximum number of images per training step; the batches of an epoch differ by at
+    most one image."""
 
     learning_rate: float = 1e-3
     """Peak learning rate."""
@@ -76,8 +77,9 @@ class RunConfig:
     """Random seed of everything: initial weights, order, augmentation, dropout."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Compute precision; auto uses bfloat16 where the GPUs, or without GPUs the
-    processor, have instructions for it, and float32 elsewhere."""
+    """Compute precision. bfloat16 and float16 are Keras's mixed_bfloat16 and
+    mixed_float16 (float32 weights). auto: bfloat16 if the GPUs, or without GPUs the
+    CPU, support it natively, otherwise float32."""
 
     strategy: Literal["auto", "one", "mirrored", "multiworker"] = "auto"
     """Distribution strategy: one device, all GPUs of this machine, or the workers that
@@ -107,7 +109,7 @@ class RunConfig:
 
     @property
     def defaults(self):
-        """Values of the options that are None unless asked for."""
+        """Values of the options that are None if they were not given."""
         return {}
 
     @property
@@ -126,11 +128,11 @@ class RunConfig:
         return Path(self.saved_models_dir) / self.run_name
 
     def resolve(self):
-        """This config with `defaults` in place of what was not asked for."""
-        asked = {
+        """This config with `defaults` for the options that were not given."""
+        not_given = {
             x.name for x in dataclasses.fields(self) if getattr(self, x.name) is None
         }
-        filled = {name: x for name, x in self.defaults.items() if name in asked}
+        filled = {name: x for name, x in self.defaults.items() if name in not_given}
         return dataclasses.replace(self, **filled)
 
     def check(self, **limits):
@@ -200,14 +202,21 @@ def names_in(module, table):
     return tuple(names)
 
 
-def choose(option, name, table):
-    """The entry of a dict that an option names.
+def choose(option, name, table, title=None):
+    """Look up the value of an option in a dict of choices.
+
+    Args:
+        option: name of the option.
+        name: a key of the dict.
+        table: the dict.
+        title: name of the option in the message; by default as it is typed.
 
     Raises:
-        InputError: lists the names that there are.
+        InputError: lists the choices.
     """
     if name not in table:
         raise InputError(
-            f"Expected {flag(option)} to be one of {', '.join(table)}. Received: {name}"
+            f"Expected {title or flag(option)} to be one of {', '.join(table)}. "
+            f"Received: {name}"
         )
     return table[name]

@@ -1,4 +1,4 @@
-"""Processors, precision, seeds and memory."""
+"""Devices, precision, seeds and memory."""
 
 import contextlib
 import math
@@ -34,14 +34,14 @@ def set_up(precision, seed, replicas=1):
 
 
 def resolve_precision(precision):
-    """Replace "auto" by bfloat16 where it has instructions, else by float32."""
+    """Replace "auto" by bfloat16 if the hardware supports it, else by float32."""
     if precision != "auto":
         return precision
     return "bfloat16" if has_bfloat16() else "float32"
 
 
 def threads():
-    """The number of processors this process may use."""
+    """The number of CPU threads that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # missing on macOS
         return len(os.sched_getaffinity(0))
     return psutil.cpu_count()
@@ -78,7 +78,7 @@ def require_training_memory(models, batch_size):
     """Raise `InputError` if a training cannot fit into memory, before it starts.
 
     Counts one copy of each layer's output per batch: the least that the backward pass
-    needs.
+    needs. Not checked on GPUs.
 
     Args:
         models: functional `keras.Model`s of known image size; the first takes images.

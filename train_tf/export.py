@@ -55,8 +55,8 @@ def export(folder, signatures, description):
         InputError: if the reloaded SavedModel gives other outputs than the model.
     """
     target = Path(folder) / str(next_version(folder))
-    # It tracks the variables that the functions use; tracking their model as well
-    # would write each twice.
+    # ExportArchive tracks the variables used by the functions; tracking the model too
+    # would save each variable twice.
     archive = keras.export.ExportArchive()
     for name, signature in signatures.items():
         archive.add_endpoint(name, _guarded(signature), list(signature.specs.values()))
@@ -195,12 +195,12 @@ def _request(model, signature_name, signature):
 
 
 def _difference(loaded, signature):
-    given = [tf.constant(example) for example in signature.examples]
+    inputs = [tf.constant(example) for example in signature.examples]
     # Compiled, because eager operations round differently.
-    expected = tf.function(signature.function)(*given)
-    answers = loaded(**dict(zip(signature.specs, given, strict=True)))
+    expected = tf.function(signature.function)(*inputs)
+    outputs = loaded(**dict(zip(signature.specs, inputs, strict=True)))
     return max(
-        max_abs_difference(answers[name].numpy(), value.numpy())
+        max_abs_difference(outputs[name].numpy(), value.numpy())
         for name, value in expected.items()
         if value.dtype.is_floating
     )

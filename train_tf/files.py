@@ -1,4 +1,4 @@
-"""Files that survive a kill: written next to their path, then renamed into place."""
+"""Atomic file writes: to a temporary path, then renamed."""
 
 import contextlib
 import csv
@@ -19,8 +19,8 @@ PARTIAL = ".partial-"
 def atomic_write(path):
     """Yield a temporary path, and rename what was written there to `path`.
 
-    Atomic: after any interruption `path` is either as before or complete. A file may
-    replace a file; a folder needs a free path.
+    Atomic: after any interruption `path` is either as before or complete. An existing
+    file is replaced; a folder must not exist yet.
 
     Args:
         path: the file or folder to write. Its name's ending is also the temporary

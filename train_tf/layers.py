@@ -5,12 +5,13 @@ import keras
 
 @keras.saving.register_keras_serializable("train_tf")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization with the weights and results of Keras's, up to rounding.
+    """Batch normalization in one operation.
 
-    Keras composes it of a dozen float32 operations over all features, which take a
-    quarter of a UNet's training step on a CPU. This layer uses TensorFlow's fused
-    operation for features of shape (batch, height, width, channels), except where the
-    statistics are taken over several replicas.
+    Has the same weights and outputs as `keras.layers.BatchNormalization`, up to
+    rounding. Keras computes it with a dozen float32 operations over all features, which
+    take a quarter of a UNet's training step on a CPU. This layer uses TensorFlow's
+    fused operation for features of shape (batch, height, width, channels), except where
+    the statistics are taken over several replicas.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -41,7 +42,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         )
         if use_batch:
             count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-            # TensorFlow gives the sample variance, Keras uses that of the batch.
+            # TensorFlow returns the unbiased variance (n - 1); Keras uses the biased
+            # one (n).
             variance *= tf.maximum(count - 1, 1) / count
             for moving, new in (
                 (self.moving_mean, mean),

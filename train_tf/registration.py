@@ -1,4 +1,4 @@
-"""Keras finds a package's classes once the package is imported."""
+"""Register the classes of a package with Keras when the package is imported."""
 
 import importlib
 import sys
@@ -21,12 +21,12 @@ def register_on_keras_import(package, modules):
     """
     root = Path(__file__).parents[1]
     files = (file for name in PACKAGES for file in (root / name).rglob("*.py"))
-    own = [".".join(file.relative_to(root).with_suffix("").parts) for file in files]
+    ours = [".".join(file.relative_to(root).with_suffix("").parts) for file in files]
 
     def register(imported):
-        # One of our modules may be what imports Keras. It is not complete then, and
-        # others may need it: wait for the hook that runs when it is.
-        others = (sys.modules.get(name) for name in own)
+        # If one of our modules is still being imported, wait: the hook runs again when
+        # that import is complete.
+        others = (sys.modules.get(name) for name in ours)
         if "keras" in sys.modules and not any(
             getattr(getattr(module, "__spec__", None), "_initializing", False)
             for module in others
@@ -35,5 +35,5 @@ def register_on_keras_import(package, modules):
             for module in modules:
                 importlib.import_module(f"{package}.{module}")
 
-    for name in ("keras", *own):
+    for name in ("keras", *ours):
         wrapt.when_imported(name)(register)

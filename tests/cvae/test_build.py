@@ -65,8 +65,8 @@ def test_label_terms_need_a_decoder_with_label():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"network": "huge"}, "--network to be one of compact, plain, resnet18"),
-        ({"likelihood": "cauchy"}, "--likelihood to be one of gaussian"),
+        ({"network": "huge"}, "network .--network. to be one of compact, plain"),
+        ({"likelihood": "cauchy"}, "likelihood .--likelihood. to be one of gaussian"),
         ({"network": "plain", "width": 8}, "no width for network='plain'.*: width=8"),
         ({"network": "resnet18", "detail_latents": 8}, "Expected no detail_latents"),
     ],

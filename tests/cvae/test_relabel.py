@@ -109,7 +109,7 @@ def test_own_image_is_redrawn_under_every_label(trained_cvae, tmp_path, monkeypa
     for label in ("3", "4"):
         relabel_image(model, tmp_path / "mine.png", label, tmp_path / "out")
     assert np.abs(drawn["3"] - drawn["4"]).max() > 1e-4
-    with pytest.raises(InputError, match="--label from 0 to 9.* Received: 10"):
+    with pytest.raises(InputError, match="label .--label. from 0 to 9.* Received: 10"):
         relabel_image(model, tmp_path / "mine.png", "10", tmp_path / "out")
 
 

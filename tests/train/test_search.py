@@ -136,7 +136,7 @@ def test_resumed_search_keeps_its_method(tried):
     tried.clear()
     run(trials=9, resume=True, **few)
     assert [config.name for config in tried][:4] == before[:4]
-    assert json.loads(Path("runs/search/config.json").read_text())["proposed_by"] == (
+    assert json.loads(Path("runs/search/config.json").read_text())["method_used"] == (
         "hyperband"
     )
 

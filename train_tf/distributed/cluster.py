@@ -179,7 +179,7 @@ WATCHDOG = Watchdog()
 
 
 def check_alone(what, strategy="auto"):
-    """Refuse to run as a worker of a training what is made for one process.
+    """Raise `InputError` if this process is a worker of a multi-worker training.
 
     Args:
         what: what the process does, for the message.

@@ -11,7 +11,7 @@ from train_tf.errors import InputError
 
 
 def check_batch_size(counts, batch_size, replicas):
-    """Refuse batches in which a replica would have no image.
+    """Reject batches in which a replica would have no image.
 
     Args:
         counts: number of images of the "train" and "validation" splits.

@@ -1,14 +1,19 @@
 """One training, from its config to its SavedModel, whatever the model.
 
-`task.train` is called by `unet_tf.train` and `cvae_tf.train`. The order of calls:
+`task.train` is called by `unet_tf.train` and `cvae_tf.train`. Its steps, numbered as in
+docs/architecture.md:
 
-1. `cluster.join` chooses the devices and meets the other workers, if there are any;
-   `devices.set_up` sets precision and seed.
-2. `loop.check_run_folder` raises if the run folder cannot be used.
-3. `Task(config)` resolves the config's defaults and loads the data; `Task.build` makes
-   the compiled model.
-4. `loop.Run` locks the run folder; `loop.fit` trains, saves a checkpoint per epoch, and
-   calls the callbacks of `callbacks`.
-5. `Task.results` computes the metrics of the test images; `report` draws the curves.
-6. `Task.export` writes the SavedModel; `Run.write_results` writes results.json.
+1. Choose devices: `cluster.join` chooses the devices and connects to the other workers,
+   if there are any; `devices.set_up` sets precision and seed; `loop.check_run_folder`
+   raises if the run folder cannot be used.
+2. Load data: `Task(config)` resolves the config's defaults and loads the data.
+3. Build: `Task.build` builds and compiles the model; `devices.require_training_memory`
+   raises if a training step does not fit into memory.
+4. Open the run: `loop.Run` creates or resumes the run folder, and locks it.
+5. Fit: `loop.fit` trains, saves a checkpoint per epoch, and calls the callbacks of
+   `callbacks`.
+6. Report: `Run.load_best` loads the best epoch, which is saved as model.keras;
+   `report.draw_curves` draws the curves; `Task.results` computes the metrics of the
+   test images.
+7. Export: `Task.export` writes the SavedModel; `Run.write_results` writes results.json.
 """

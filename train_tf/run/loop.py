@@ -32,7 +32,7 @@ REQUIRED_RESULTS = {"epochs", "best_epoch", "minutes", "test", "images", "saved_
 
 
 def check_run_folder(config):
-    """Raise early what `Run` would raise for a config, before the data is read."""
+    """Raise `InputError` before the data is read; see `Run`."""
     _folder(config).check()
 
 
@@ -53,7 +53,8 @@ class Run:
         config: with all defaults filled in.
         folder: where everything goes.
         history: a list of one dict per epoch: "epoch", from 1, and metrics.
-        seconds: for each epoch, the seconds of its training, and of all of it.
+        seconds: for each epoch a pair: seconds of training, and seconds including
+            validation.
         results: the content of results.json; None without one.
 
     Raises:
@@ -146,14 +147,14 @@ class Run:
         Args:
             model: the compiled `keras.Model`.
             metrics: name to number.
-            seconds: the seconds of its training, and of all of it.
+            seconds: a pair: seconds of training, and seconds including validation.
         """
         metrics = {name: float(value) for name, value in sorted(metrics.items())}
         epoch = self.epochs_done + 1
         history = [*self.history, {"epoch": epoch, **metrics}]
         all_seconds = [*self.seconds, list(seconds)]
         saved = [*self._saved, epoch]
-        # The last but one is there in case the last is damaged.
+        # Keep the second-to-last checkpoint in case the last one is damaged.
         saved = sorted({*saved[-2:], self._best_of(saved, history) or epoch})
         if self.workers.is_chief:
             self._checkpoints.save(model, history, all_seconds, saved)

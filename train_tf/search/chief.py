@@ -90,7 +90,7 @@ def heartbeat(oracle, trial):
 
 
 def _check_address():
-    """Refuse a port that is in use, which gRPC would share with another chief."""
+    """Reject a port that is in use, which gRPC would share with another chief."""
     host, port = (os.environ[name] for name in VARIABLES[1:])
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -41,7 +41,7 @@ from train_tf.search.chief import heartbeat, role, serve
 from train_tf.search.trials import TrialReport
 
 NO_ANSWER = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-METHOD_USED = "proposed_by"  # in the search's config.json
+METHOD_USED = "method_used"  # in the search's config.json
 ORACLES = {
     "hyperband": oracles.HyperbandOracle,
     "bayesian": oracles.BayesianOptimizationOracle,
