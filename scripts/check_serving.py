@@ -1,4 +1,4 @@
-"""Check SavedModels as TensorFlow Serving loads them; see --help."""
+"""Check SavedModels with the loader that TensorFlow Serving uses; see --help."""
 
 import dataclasses
 import sys
@@ -21,7 +21,7 @@ class CheckServingConfig:
     saved_models_dir: Path = Path("saved_models")
     """Folder of SavedModels."""
 
-    load: bool = False
+    stress_test: bool = False
     """Also send thousands of requests, to test concurrency and memory. Takes minutes.
     """
 
@@ -40,7 +40,7 @@ def main(config):
         version = newest_version(model)
         print(version, flush=True)
         try:
-            for passed, message in check_saved_model(version, config.load):
+            for passed, message in check_saved_model(version, config.stress_test):
                 print(f"  {'ok' if passed else 'FAILED'}: {message}", flush=True)
                 failed |= not passed
         except InputError as error:  # not loaded, or its process ended

@@ -1,4 +1,4 @@
-"""Convert a SavedModel to other runtimes and compare them; see --help."""
+"""Convert a SavedModel to ONNX, TFLite (LiteRT) or OpenVINO; see --help."""
 
 import dataclasses
 import sys
@@ -10,7 +10,7 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class ExportModelConfig:
-    """Convert a SavedModel to other runtimes, reload it there, and compare."""
+    """Convert a SavedModel to ONNX, TFLite (LiteRT) or OpenVINO, and compare them."""
 
     model: Path
     """Folder of a SavedModel: saved_models/NAME for its latest version, or
@@ -21,7 +21,7 @@ class ExportModelConfig:
         "litert",
         "openvino",
     )
-    """Runtimes. All but saved_model need the packages of requirements-export.txt."""
+    """Output formats. All but saved_model need requirements-export.txt."""
 
     quantize: Literal["none", "int8"] = "none"
     """Number format of weights and activations: float32 (none) or 8-bit integers."""

@@ -1,4 +1,4 @@
-"""Check a SavedModel as TensorFlow Serving loads it.
+"""Check a SavedModel with the C++ loader that TensorFlow Serving uses.
 
 Requests are made from the SavedModel's own warm-up requests, which hold real images.
 """
@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from serve_tf.server import Refused, Server
+from serve_tf.server import RequestRejected, SavedModelProcess
 from train_tf.data.image_ops import MAX_PIXELS
 from train_tf.errors import InputError
 from train_tf.export import (
@@ -33,12 +33,12 @@ class CheckFailed(Exception):
     """A SavedModel does not behave as documented."""
 
 
-def check_saved_model(folder, load=False):
+def check_saved_model(folder, stress_test=False):
     """Check one version of a SavedModel.
 
     Args:
         folder: saved_models/<name>/<version>.
-        load: also send thousands of requests, which takes minutes.
+        stress_test: also send thousands of requests, which takes minutes.
 
     Yields:
         For each check: whether it passed, and a message.
@@ -48,19 +48,19 @@ def check_saved_model(folder, load=False):
     """
     folder = Path(folder)
     description, warm_up = _read_extras(folder)
-    with Server(folder) as server:
+    with SavedModelProcess(folder) as process:
         checks = [
-            lambda: check_signatures(server.signatures, description, warm_up),
-            lambda: check_outputs(server, folder, warm_up),
-            lambda: check_batches(server, description, warm_up),
-            lambda: check_invalid_rows(server, description, warm_up),
+            lambda: check_signatures(process.signatures, description, warm_up),
+            lambda: check_outputs(process, folder, warm_up),
+            lambda: check_batches(process, description, warm_up),
+            lambda: check_invalid_rows(process, description, warm_up),
         ]
-        if load:
-            checks.append(lambda: check_load(server, description, warm_up))
+        if stress_test:
+            checks.append(lambda: check_stress(process, description, warm_up))
         for check in checks:
             try:
                 yield True, check()
-            except (CheckFailed, Refused) as error:
+            except (CheckFailed, RequestRejected) as error:
                 yield False, f"{error}"
 
 
@@ -71,7 +71,7 @@ def expected_signatures(description):
         description: the content of its model.json.
 
     Returns:
-        As `Server.signatures`.
+        As `SavedModelProcess.signatures`.
     """
     classes = len(description["class_names"])
     label = {"label": ("int32", (None,))}
@@ -122,28 +122,30 @@ def check_signatures(signatures, description, warm_up):
     return f"signatures {', '.join(sorted(signatures))}, with warm-up requests"
 
 
-def check_outputs(server, folder, warm_up):
-    """The outputs are the same as in TensorFlow's Python."""
+def check_outputs(process, folder, warm_up):
+    """The outputs are the same as in the TensorFlow Python package."""
     loaded, largest = tf.saved_model.load(str(folder)), 0.0
     for name, inputs in warm_up.items():
         tensors = {key: tf.constant(values) for key, values in inputs.items()}
         expected = loaded.signatures[name](**tensors)
         expected = {key: tensor.numpy() for key, tensor in expected.items()}
-        outputs = server.predict(name, inputs)
+        outputs = process.predict(name, inputs)
         largest = max(largest, _difference(outputs, expected))
     if largest > TOLERANCE:
-        raise CheckFailed(f"Outputs differ from TensorFlow's Python by {largest:.2g}")
-    return f"outputs as in TensorFlow's Python, within {largest:.1g}"
+        raise CheckFailed(
+            f"Outputs differ from the TensorFlow Python package by {largest:.2g}"
+        )
+    return f"outputs as in the TensorFlow Python package, within {largest:.1g}"
 
 
-def check_batches(server, description, warm_up):
+def check_batches(process, description, warm_up):
     """The outputs of a row do not depend on the other rows of its batch."""
     largest = 0.0
     for name, inputs in warm_up.items():
         batch = distinct_rows(inputs, description)
-        together = server.predict(name, batch)
+        together = process.predict(name, batch)
         for row, request in enumerate(split(batch)):
-            alone = server.predict(name, request)
+            alone = process.predict(name, request)
             expected = {key: together[key][row : row + 1] for key in alone}
             largest = max(largest, _difference(alone, expected))
     if largest > TOLERANCE:
@@ -183,55 +185,56 @@ def distinct_rows(inputs, description):
     return batch
 
 
-def check_invalid_rows(server, description, warm_up):
-    """A request with an invalid row is refused with a message, and no other request is.
+def check_invalid_rows(process, description, warm_up):
+    """A request with an invalid row is rejected with a message; other requests are not.
 
-    Each is sent together with a valid request, whose outputs shall not change.
+    Each is sent together with a valid request, whose outputs must not change.
     """
     count = 0
     for name, inputs in warm_up.items():
         valid = {key: values[:1] for key, values in inputs.items()}
-        expected = server.predict(name, valid)
+        expected = process.predict(name, valid)
         for key, values in valid.items():
             for row, message in _invalid_rows(key, values, description):
                 invalid = {k: np.concatenate([x, x]) for k, x in valid.items()}
                 invalid[key] = np.concatenate([values, row])
-                refusal, outputs = server.predict_concurrently(
+                rejection, outputs = process.predict_concurrently(
                     [(name, invalid), (name, valid)]
                 )
-                if not isinstance(refusal, Refused) or message not in str(refusal):
+                is_rejected = isinstance(rejection, RequestRejected)
+                if not is_rejected or message not in str(rejection):
                     raise CheckFailed(
-                        f"Expected {message!r} from {name}. Received: {refusal}"
+                        f"Expected {message!r} from {name}. Received: {rejection}"
                     )
                 if _differ(outputs, expected):
                     raise CheckFailed(
                         f"An invalid {key} changed another request to {name}."
                     )
                 count += 1
-    return f"{count} requests with an invalid row refused, other requests unchanged"
+    return f"{count} requests with an invalid row rejected, other requests unchanged"
 
 
-def check_load(server, description, warm_up):
+def check_stress(process, description, warm_up):
     """Concurrent requests give the outputs of single ones; memory does not grow."""
     requests = [
         (name, request)
         for name, inputs in warm_up.items()
         for request in split(distinct_rows(inputs, description))
     ]
-    expected = [server.predict(*request) for request in requests]
+    expected = [process.predict(*request) for request in requests]
     cases = itertools.cycle(zip(requests, expected, strict=True))
 
     def send(count):
         batch = list(itertools.islice(cases, count))
-        answers = server.predict_concurrently(request for request, _ in batch)
-        for ((name, _), outputs), answer in zip(batch, answers, strict=True):
-            if _differ(answer, outputs):
+        responses = process.predict_concurrently(request for request, _ in batch)
+        for ((name, _), outputs), response in zip(batch, responses, strict=True):
+            if _differ(response, outputs):
                 raise CheckFailed(f"{name} differs among {count} concurrent requests.")
 
     send(CONCURRENT_REQUESTS)
     step = 100  # requests, few enough that their outputs do not fill the memory
     send(step)
-    memory = psutil.Process(server.pid).memory_info
+    memory = psutil.Process(process.pid).memory_info
     before = memory().rss
     for _ in range(MEMORY_REQUESTS // step):
         send(step)
@@ -279,8 +282,9 @@ def _difference(outputs, expected):
     )
 
 
-def _differ(answer, expected):
-    return isinstance(answer, Refused) or _difference(answer, expected) > TOLERANCE
+def _differ(response, expected):
+    is_rejected = isinstance(response, RequestRejected)
+    return is_rejected or _difference(response, expected) > TOLERANCE
 
 
 def _invalid_rows(name, values, description):

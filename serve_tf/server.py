@@ -1,4 +1,4 @@
-"""Run a SavedModel in a process that has none of TensorFlow's Python."""
+"""Run a SavedModel in a process without the TensorFlow Python package."""
 
 import pickle
 import subprocess
@@ -13,12 +13,14 @@ from serve_tf import session
 from train_tf.errors import InputError
 
 
-class Refused(Exception):
-    """A request was refused; the message says why."""
+class RequestRejected(Exception):
+    """A request was rejected; the message says why."""
 
 
-class Server:
-    """A SavedModel loaded as TensorFlow Serving loads it. A context manager.
+class SavedModelProcess:
+    """A SavedModel loaded in a separate process through TensorFlow's C API.
+
+    A context manager, which ends the process.
 
     Args:
         folder: of one version, with saved_model.pb.
@@ -32,8 +34,9 @@ class Server:
         InputError: if the SavedModel cannot be loaded.
 
     Example:
-        >>> with Server("saved_models/pets_maxpool_transpose_dice/1") as server:
-        ...     outputs = server.predict("serving_default", {"image": images})
+        >>> folder = "saved_models/pets_maxpool_transpose_dice/1"
+        >>> with SavedModelProcess(folder) as process:
+        ...     outputs = process.predict("serving_default", {"image": images})
     """
 
     def __init__(self, folder):
@@ -70,10 +73,10 @@ class Server:
             Name to array.
 
         Raises:
-            Refused: if the SavedModel refuses the request.
+            RequestRejected: if the SavedModel rejects the request.
         """
         (outputs,) = self.predict_concurrently([(signature, inputs)])
-        if isinstance(outputs, Refused):
+        if isinstance(outputs, RequestRejected):
             raise outputs
         return outputs
 
@@ -84,10 +87,12 @@ class Server:
             requests: pairs, the arguments of `predict`.
 
         Returns:
-            A list: for each request its outputs, or a `Refused`.
+            A list: for each request its outputs, or a `RequestRejected`.
         """
         self._send(list(requests))
-        return [Refused(x) if isinstance(x, str) else x for x in self._receive()]
+        return [
+            RequestRejected(x) if isinstance(x, str) else x for x in self._receive()
+        ]
 
     def close(self):
         """End the process."""

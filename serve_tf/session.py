@@ -1,7 +1,8 @@
-"""Run a SavedModel by TensorFlow's C API, the loader that TensorFlow Serving uses.
+"""Run a SavedModel through TensorFlow's C API.
 
-It imports neither TensorFlow's Python nor Keras nor this project: a model that runs
-here needs none of them. `serve_tf.server` runs it as `python session.py FOLDER`.
+The C API uses the same C++ loader as TensorFlow Serving. This module imports neither
+the TensorFlow Python package nor Keras nor this project: a model that runs here needs
+none of them. `serve_tf.server` runs it as `python session.py FOLDER`.
 """
 
 import ctypes
@@ -33,11 +34,11 @@ TSTRING_BYTES = 24  # size of TF_TString
 
 
 class RequestError(Exception):
-    """A SavedModel was not loaded, or refused a request."""
+    """A SavedModel was not loaded, or rejected a request."""
 
 
 class Session:
-    """A SavedModel, loaded as TensorFlow Serving loads it.
+    """A SavedModel, loaded through TensorFlow's C API.
 
     Args:
         folder: of one version, with saved_model.pb.
@@ -68,7 +69,7 @@ class Session:
             One array for each of `fetches`.
 
         Raises:
-            RequestError: with TensorFlow's message, if the graph refuses the inputs.
+            RequestError: with TensorFlow's message, if the graph rejects the inputs.
         """
         inputs = [_to_tensor(self._tf, array) for array in feeds.values()]
         outputs = (ctypes.c_void_p * len(fetches))()
@@ -190,7 +191,7 @@ def serve(folder, source, sink):
             array.
         sink: binary file. First None, or the message if the SavedModel cannot be
             loaded. Then a list for each list of requests: outputs, name to array, or
-            the message of a refusal.
+            the message of a rejection.
     """
 
     def write(content):

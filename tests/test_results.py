@@ -43,7 +43,7 @@ def test_unknown_table_is_named():
 
 
 @pytest.mark.parametrize("table", tables.TABLES)
-def test_table_without_results_is_refused(table, tmp_path):
+def test_table_without_results_is_rejected(table, tmp_path):
     with pytest.raises(InputError, match=f"Expected .*{tmp_path}.* Found none"):
         tables.fill(f"<!-- {table} -->\n<!-- end -->", tmp_path)
 

@@ -72,7 +72,7 @@ def test_label_terms_need_a_decoder_with_label():
     ],
     ids=str,
 )
-def test_unknown_name_or_size_is_refused(options, message):
+def test_unknown_name_or_size_is_rejected(options, message):
     with pytest.raises(InputError, match=message):
         build_cvae(SHAPE, CLASSES, **options)
 

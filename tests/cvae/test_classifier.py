@@ -109,7 +109,7 @@ def test_classifier_with_spoilt_bytes_is_named(images, tmp_path, cache_folder):
         load_or_train_classifier("mnist", images, tmp_path)
 
 
-def test_classifier_with_foreign_code_is_refused(images, tmp_path, cache_folder):
+def test_classifier_with_foreign_code_is_rejected(images, tmp_path, cache_folder):
     image = keras.Input((28, 28, 1))
     touch = keras.layers.Lambda(
         lambda x: [x, __import__("pathlib").Path("ran").touch()][0]

@@ -51,7 +51,7 @@ def test_choices_are_the_names_in_the_dicts(option, names):
     ],
     ids=str,
 )
-def test_number_out_of_range_is_refused_with_the_range(wrong):
+def test_number_out_of_range_is_rejected_with_the_range(wrong):
     ((name, value),) = wrong.items()
     option = name.replace("_", "-")
     with pytest.raises(InputError, match=f"--{option} from .* to .*Received: {value}"):
@@ -62,7 +62,7 @@ def test_number_out_of_range_is_refused_with_the_range(wrong):
 @pytest.mark.parametrize(
     "options", [{"detail_latents": 2}, {"width": 3}, {"label_weight": 1.0}], ids=str
 )
-def test_options_of_the_compact_network_are_refused_with_others(network, options):
+def test_options_of_the_compact_network_are_rejected_with_others(network, options):
     (name,) = options
     option = name.replace("_", "-")
     message = f"Expected --{option} only with --network compact.*--network {network}"

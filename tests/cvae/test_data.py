@@ -34,12 +34,12 @@ def test_class_names_are_words(small_sets):
     assert load_images("cifar10", small_sets).class_names[3] == "cat"
 
 
-def test_missing_data_set_is_refused_with_the_folder(tmp_path):
+def test_missing_data_set_is_rejected_with_the_folder(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         load_images("mnist", tmp_path)
 
 
-def test_data_set_with_too_few_test_images_is_refused(tmp_path):
+def test_data_set_with_too_few_test_images_is_rejected(tmp_path):
     write_small_sets(tmp_path, counts=(400, 24))
     with pytest.raises(InputError, match="Expected 25 test images.* 24 of .*mnist"):
         load_images("mnist", tmp_path)

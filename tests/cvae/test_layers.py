@@ -114,7 +114,7 @@ def test_sublayers_have_the_precision_of_their_layer(policy):
 
 
 @pytest.mark.parametrize("shape", [(30, 28, 1), (28, 30, 1), (None, 28, 1)])
-def test_images_that_cannot_be_halved_twice_are_refused(shape):
+def test_images_that_cannot_be_halved_twice_are_rejected(shape):
     check_multiple_of_4((4, 64, 3))
     with pytest.raises(ValueError, match=rf"multiples of 4.*Received: \({shape[0]}, "):
         check_multiple_of_4(shape)

@@ -109,7 +109,7 @@ def test_epoch_reports_the_mean_over_all_its_images_and_has_validation_twins():
 
 @pytest.mark.parametrize("wrong", [[3], [-1], [1.7], [[0, 3]], ["cat"], [np.nan]])
 @pytest.mark.parametrize("method", ["relabel", "elbo_terms", "generate", "call"])
-def test_label_out_of_range_is_refused_with_the_range(wrong, method):
+def test_label_out_of_range_is_rejected_with_the_range(wrong, method):
     model, (images, _) = small(), batch(np.size(wrong))
     calls = {
         "relabel": lambda: model.relabel(images, wrong),
@@ -122,7 +122,7 @@ def test_label_out_of_range_is_refused_with_the_range(wrong, method):
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
-def test_label_out_of_range_is_refused_inside_a_graph_too(wrong):
+def test_label_out_of_range_is_rejected_inside_a_graph_too(wrong):
     model, (images, _) = small(), batch(1)
     relabel = tf.function(model.relabel)
     with pytest.raises(tf.errors.InvalidArgumentError, match="labels from 0 to 2"):
@@ -130,7 +130,7 @@ def test_label_out_of_range_is_refused_inside_a_graph_too(wrong):
 
 
 @pytest.mark.parametrize("method", ["relabel", "generate", "call", "fit"])
-def test_fraction_for_a_label_is_refused_in_a_tensor_too(method):
+def test_fraction_for_a_label_is_rejected_in_a_tensor_too(method):
     model, (images, _) = small(), batch(2)
     wrong = tf.constant([1.7, 0.2])
     model.compile("sgd")
@@ -145,7 +145,7 @@ def test_fraction_for_a_label_is_refused_in_a_tensor_too(method):
 
 
 @pytest.mark.parametrize("method", ["relabel", "generate", "call", "fit"])
-def test_one_hot_labels_are_refused_by_shape(method):
+def test_one_hot_labels_are_rejected_by_shape(method):
     model, (images, _) = small(), batch(2)
     wrong = np.eye(CLASSES, dtype="int32")[[1, 2]]
     model.compile("sgd")
@@ -160,7 +160,7 @@ def test_one_hot_labels_are_refused_by_shape(method):
 
 
 @pytest.mark.parametrize("weights", ["sample_weight", "class_weight"])
-def test_sample_weights_are_refused_and_not_ignored(weights):
+def test_sample_weights_are_rejected_and_not_ignored(weights):
     model, (images, labels) = small(), batch()
     model.compile("sgd", run_eagerly=True)
     values = {"sample_weight": np.ones(6), "class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}
@@ -174,7 +174,7 @@ def test_labels_may_come_as_a_column():
     np.testing.assert_array_equal(one, other)
 
 
-def test_images_of_another_shape_are_refused_by_shape():
+def test_images_of_another_shape_are_rejected_by_shape():
     with pytest.raises(ValueError, match=r"\(4, 4, 1\).*Received: \(2, 5, 5, 1\)"):
         small().relabel(np.zeros((2, 5, 5, 1)), [0, 1])
 
@@ -189,7 +189,7 @@ OUT_OF_RANGE = {  # images in [0, 1] to others, and what the message says of the
 @pytest.mark.parametrize(
     ("change", "received"), OUT_OF_RANGE.values(), ids=OUT_OF_RANGE
 )
-def test_images_out_of_range_are_refused_with_the_range(change, received):
+def test_images_out_of_range_are_rejected_with_the_range(change, received):
     model, (images, labels) = small(), batch(40)
     model.compile("sgd")
     wrong = change(images).astype("float32")
@@ -209,7 +209,7 @@ def test_images_out_of_range_are_refused_with_the_range(change, received):
     model.fit(images, labels, verbose=0)
 
 
-def test_images_out_of_range_are_refused_inside_a_graph_too():
+def test_images_out_of_range_are_rejected_inside_a_graph_too():
     model, (images, labels) = small(), batch()
     relabel = tf.function(model.relabel)
     with pytest.raises(tf.errors.InvalidArgumentError, match="image from 0 to 1"):

@@ -100,7 +100,7 @@ def test_one_level_gives_what_is_documented(network, shape, decoder_label):
 
 
 @pytest.mark.parametrize("network", [compact, plain])
-def test_image_that_cannot_be_halved_twice_is_refused(network):
+def test_image_that_cannot_be_halved_twice_is_rejected(network):
     with pytest.raises(ValueError, match=r"multiples of 4. Received: \(28, 30, 1\)"):
         network((28, 30, 1), 10)
 

@@ -85,7 +85,7 @@ def test_saved_model_relabels(trained_cvae, images, monkeypatch):
     np.testing.assert_allclose(in_batches, relabelled, atol=1e-5)
 
 
-def test_saved_model_of_a_unet_is_refused(trained):
+def test_saved_model_of_a_unet_is_rejected(trained):
     with pytest.raises(InputError, match="SavedModel of a CVAE.*UNet"):
         Relabeller(trained[1]["saved_model"])
 

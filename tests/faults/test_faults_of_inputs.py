@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import BareConfig, write_photos_and_masks
 
 from serve_tf.rest import to_request
-from serve_tf.server import Refused
+from serve_tf.server import RequestRejected
 from train_tf.errors import InputError
 from train_tf.run.loop import REQUIRED_RESULTS
 
@@ -66,21 +66,21 @@ def test_damaged_image_or_mask(kind, tmp_path, record):
     else:
         (images / "3.png").unlink()
         file = images / f"3.{kind.lower()}"
-    refused = 0
+    rejected = 0
 
     @hundred
     @given(damaged(image_file(kind)))
     def check(content):
-        nonlocal refused
+        nonlocal rejected
         file.write_bytes(content)
         try:
             read_mask_folder(images, masks, None, lambda image, mask: (image, mask))
         except InputError as error:
             assert file.name in str(error)
-            refused += 1
+            rejected += 1
 
     check()
-    assert refused > TIMES // 4
+    assert rejected > TIMES // 4
     failure = "damaged mask" if kind == "mask" else f"damaged {kind} image"
     record(failure, TIMES, "the file is named, or its intact part is used")
 
@@ -200,11 +200,11 @@ def test_damaged_request(record):
     def check(body):
         try:
             name, inputs = to_request(body, SIGNATURES)
-        except Refused as error:
+        except RequestRejected as error:
             assert str(error)
         else:
             assert inputs.keys() == SIGNATURES[name]["inputs"].keys()
 
     check()
     failure = "damaged JSON of a request, as `serve_tf.rest` reads it"
-    record(failure, TIMES, "refused with a message")
+    record(failure, TIMES, "rejected with a message")

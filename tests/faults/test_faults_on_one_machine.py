@@ -96,7 +96,7 @@ def test_stopped(sent, status, undisturbed, tmp_path, record):
     record(f"stopped by {sent.name}", 1, f"exit status {status}; {RESUMED}")
 
 
-def test_second_start_of_a_run_is_refused(undisturbed, tmp_path, record):
+def test_second_start_of_a_run_is_rejected(undisturbed, tmp_path, record):
     training = Training(tmp_path)
     training.wait_for(lambda: (training.run / "split.json").exists())
     status, _, errors = Training(tmp_path, "--resume").end()
@@ -105,7 +105,7 @@ def test_second_start_of_a_run_is_refused(undisturbed, tmp_path, record):
     status, _, errors = training.end()
     assert status == 0, errors
     assert_same(training, undisturbed)
-    record("the same run started twice", 1, "the second start is refused")
+    record("the same run started twice", 1, "the second start is rejected")
 
 
 def test_files_from_the_future(undisturbed, tmp_path, record):
@@ -173,7 +173,7 @@ def test_read_only_disk(small_disk, record):
     status, _, errors = Training(folder).end()
     assert status == 2
     assert "Read-only file system" in errors and "Traceback" not in errors
-    record("run folder on a read-only disk", 1, "refused before training")
+    record("run folder on a read-only disk", 1, "rejected before training")
 
 
 def cut_short(content):

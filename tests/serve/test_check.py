@@ -20,14 +20,14 @@ from serve_tf.check import (
     _read_extras,
     check_batches,
     check_invalid_rows,
-    check_load,
     check_outputs,
     check_saved_model,
     check_signatures,
+    check_stress,
     distinct_rows,
     expected_signatures,
 )
-from serve_tf.server import Refused, Server
+from serve_tf.server import RequestRejected, SavedModelProcess
 from train_tf.errors import InputError
 from unet_tf.data import load_data
 from unet_tf.training import build, export_unet
@@ -60,15 +60,15 @@ def test_exported_unet_passes(down, up, tiny, data):
     folder = export_unet(model, config, data)
     messages = passing_checks(folder)
     assert "signatures encoded, serving_default" in messages
-    assert "8 requests with an invalid row refused" in messages
+    assert "8 requests with an invalid row rejected" in messages
 
     images = data.test.images[:3]
     files = np.array([tf.io.encode_png(image).numpy() for image in images], object)
     scaled = images.astype("float32") / 255
     expected = keras.ops.softmax(model.predict(scaled, verbose=0))
-    with Server(folder) as server:
-        plain = server.predict("serving_default", {"image": scaled})
-        encoded = server.predict("encoded", {"image_bytes": files})
+    with SavedModelProcess(folder) as process:
+        plain = process.predict("serving_default", {"image": scaled})
+        encoded = process.predict("encoded", {"image_bytes": files})
     np.testing.assert_allclose(plain["probabilities"], expected, atol=1e-5)
     np.testing.assert_array_equal(plain["mask"], plain["probabilities"].argmax(-1))
     np.testing.assert_array_equal(encoded["mask"], plain["mask"])
@@ -78,32 +78,32 @@ def test_exported_unet_passes(down, up, tiny, data):
 def test_exported_cvae_passes(trained_cvae):
     messages = passing_checks(trained_cvae[1]["saved_model"])
     assert "signatures decode, encode, generate, serving_default" in messages
-    assert "22 requests with an invalid row refused" in messages
+    assert "22 requests with an invalid row rejected" in messages
 
 
 @pytest.fixture(scope="module")
-def cvae_server(trained_cvae):
-    with Server(trained_cvae[1]["saved_model"]) as server:
-        yield server
+def cvae_process(trained_cvae):
+    with SavedModelProcess(trained_cvae[1]["saved_model"]) as process:
+        yield process
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (2, 28, 28), (2, 32, 28, 1), ()])
-def test_wrong_shape_is_refused_and_the_process_goes_on(shape, cvae_server):
+def test_wrong_shape_is_rejected_and_the_process_goes_on(shape, cvae_process):
     label = np.zeros(2, "int32")
     wrong = {"image": np.zeros(shape, "float32"), "label": label}
-    with pytest.raises(Refused, match="not compatible with expected shape"):
-        cvae_server.predict("serving_default", wrong)
+    with pytest.raises(RequestRejected, match="not compatible with expected shape"):
+        cvae_process.predict("serving_default", wrong)
     right = {"image": np.zeros((2, 28, 28, 1), "float32"), "label": label}
-    outputs = cvae_server.predict("serving_default", right)
+    outputs = cvae_process.predict("serving_default", right)
     assert outputs["image"].shape == (2, 28, 28, 1)
 
 
-def test_generated_image_depends_on_label_and_seed_alone(cvae_server):
+def test_generated_image_depends_on_label_and_seed_alone(cvae_process):
     labels = np.array([0, 1, 1], "int32")
 
     def generate(*seeds):
         inputs = {"label": labels, "seed": np.array(seeds, "int32")}
-        return cvae_server.predict("generate", inputs)["image"]
+        return cvae_process.predict("generate", inputs)["image"]
 
     first = generate(1, 2, 3)
     np.testing.assert_array_equal(first, generate(1, 2, 3))
@@ -214,7 +214,7 @@ def test_folder_without_a_saved_model_is_reported(tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         list(check_saved_model(tmp_path))
     with pytest.raises(InputError, match="Could not find SavedModel"):
-        Server(tmp_path)
+        SavedModelProcess(tmp_path)
 
 
 PETS = {"kind": "UNet", "image_size": 8, "class_names": ["a", "b"]}
@@ -267,7 +267,7 @@ class Echo:
             if np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1:
                 answers.append({"image": image + self.error})
             else:
-                answers.append(Refused("Expected image from 0 to 1"))
+                answers.append(RequestRejected("Expected image from 0 to 1"))
         return answers
 
 
@@ -283,9 +283,9 @@ def test_request_changed_by_an_invalid_one_fails():
 
 def test_load_that_changes_outputs_or_memory_fails(monkeypatch):
     monkeypatch.setattr(check, "MEMORY_REQUESTS", 200)
-    assert "1,000 concurrent requests" in check_load(Echo(), {}, IMAGES)
+    assert "1,000 concurrent requests" in check_stress(Echo(), {}, IMAGES)
     with pytest.raises(CheckFailed, match="differs among 1000 concurrent requests"):
-        check_load(Echo(error=0.1), {}, IMAGES)
+        check_stress(Echo(error=0.1), {}, IMAGES)
 
     class Leaking(Echo):
         leaked = []
@@ -295,4 +295,4 @@ def test_load_that_changes_outputs_or_memory_fails(monkeypatch):
             return super().predict_concurrently(requests)
 
     with pytest.raises(CheckFailed, match="Memory grew by .* MiB in 200 requests"):
-        check_load(Leaking(), {}, IMAGES)
+        check_stress(Leaking(), {}, IMAGES)

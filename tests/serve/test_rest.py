@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serve_tf.rest import to_request
-from serve_tf.server import Refused
+from serve_tf.server import RequestRejected
 
 SIGNATURES = {
     "serving_default": {"inputs": {"image": ("float32", (None, 2))}},
@@ -90,14 +90,14 @@ def test_bytes_come_in_base64(body):
         ("b64", "encoded", {"inputs": [12]}),
     ],
 )
-def test_bodies_in_another_form_are_refused(message, name, body):
-    with pytest.raises(Refused, match=message):
+def test_bodies_in_another_form_are_rejected(message, name, body):
+    with pytest.raises(RequestRejected, match=message):
         request(signature_name=name, **body)
 
 
-def test_body_that_is_not_a_json_object_is_refused():
+def test_body_that_is_not_a_json_object_is_rejected():
     for body in ("", "[1, 2]", "{", '"text"'):
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRejected):
             to_request(body, SIGNATURES)
 
 
@@ -114,6 +114,6 @@ def test_body_that_is_not_a_json_object_is_refused():
         ),
     ],
 )
-def test_hostile_bodies_are_refused(body, message):
-    with pytest.raises(Refused, match=message):
+def test_hostile_bodies_are_rejected(body, message):
+    with pytest.raises(RequestRejected, match=message):
         to_request(body, SIGNATURES)

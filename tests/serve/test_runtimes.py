@@ -152,7 +152,7 @@ def test_own_model_is_compared_on_own_images(edges_model, tmp_path):
         export_and_compare(edges_model, ("onnx",), "int8", tmp_path / "x", edges_model)
 
 
-def test_images_for_a_vae_are_refused(trained_cvae, tmp_path):
+def test_images_for_a_vae_are_rejected(trained_cvae, tmp_path):
     with pytest.raises(InputError, match="only with a UNet; .* compared on mnist"):
         export_and_compare(
             trained_cvae[1]["saved_model"], ("onnx",), "none", tmp_path, tmp_path

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from serve_tf import session
-from serve_tf.server import Refused, Server, _read_signatures
+from serve_tf.server import RequestRejected, SavedModelProcess, _read_signatures
 from train_tf.export import Signature, export
 
 
@@ -37,9 +37,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(folder):
-    with Server(folder) as server:
-        yield server
+def process(folder):
+    with SavedModelProcess(folder) as process:
+        yield process
 
 
 INPUTS = {
@@ -48,8 +48,8 @@ INPUTS = {
 }
 
 
-def test_signatures_have_names_dtypes_and_shapes(server):
-    assert server.signatures == {
+def test_signatures_have_names_dtypes_and_shapes(process):
+    assert process.signatures == {
         "serving_default": {
             "inputs": {"text": ("bytes", (None,)), "number": ("int64", (None,))},
             "outputs": {
@@ -62,8 +62,8 @@ def test_signatures_have_names_dtypes_and_shapes(server):
     }
 
 
-def test_outputs_are_exact(server):
-    outputs = server.predict("serving_default", INPUTS)
+def test_outputs_are_exact(process):
+    outputs = process.predict("serving_default", INPUTS)
     assert outputs["twice"].tolist() == [b"", b"\0\xff" * 80, b"shortshort"]
     assert outputs["length"].tolist() == [0, 80, 5]
     assert outputs["half"].tolist() == [0, 2.5, 2.0**39]
@@ -79,18 +79,18 @@ def test_outputs_are_exact(server):
         ("Expected numbers from 0", {"number": np.array([1, -1, 1])}),
     ],
 )
-def test_bad_requests_are_refused_with_a_message(message, change, server):
-    with pytest.raises(Refused, match=message):
-        server.predict("serving_default", INPUTS | change)
-    assert server.predict("serving_default", INPUTS)["length"].tolist() == [0, 80, 5]
+def test_bad_requests_are_rejected_with_a_message(message, change, process):
+    with pytest.raises(RequestRejected, match=message):
+        process.predict("serving_default", INPUTS | change)
+    assert process.predict("serving_default", INPUTS)["length"].tolist() == [0, 80, 5]
 
 
-def test_concurrent_requests_get_their_own_outputs(server):
+def test_concurrent_requests_get_their_own_outputs(process):
     requests = [
         ("serving_default", {k: v[n % 3 :][:1] for k, v in INPUTS.items()})
         for n in range(300)
     ]
-    answers = server.predict_concurrently(requests)
+    answers = process.predict_concurrently(requests)
     lengths = [outputs["length"].tolist() for outputs in answers]
     assert lengths == [[0], [80], [5]] * 100
 

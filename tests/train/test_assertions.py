@@ -7,7 +7,7 @@ import tensorflow as tf
 from train_tf.assertions import only_if, within
 
 
-def test_what_is_out_of_range_is_refused_with_the_range():
+def test_what_is_out_of_range_is_rejected_with_the_range():
     np.testing.assert_array_equal(within("image", tf.constant([0.0, 1]), 0, 1), [0, 1])
     for wrong in ([0.5, 1.5], [-0.1], [np.nan], [np.inf]):
         with pytest.raises(tf.errors.InvalidArgumentError, match="image from 0 to 1"):

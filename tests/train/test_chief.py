@@ -94,7 +94,7 @@ def test_workers_that_never_come_are_not_waited_for(oracle):
         serve(oracle, timeout=0.1)
 
 
-def test_port_that_is_in_use_is_refused(oracle, monkeypatch):
+def test_port_that_is_in_use_is_rejected(oracle, monkeypatch):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

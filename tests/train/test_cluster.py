@@ -34,7 +34,7 @@ def test_one_device_needs_no_workers(name):
     assert workers.from_chief(b"unchanged") == b"unchanged"
 
 
-def test_multiworker_without_tf_config_is_refused():
+def test_multiworker_without_tf_config_is_rejected():
     with pytest.raises(InputError, match="needs TF_CONFIG.*launch_local"):
         cluster.join("multiworker")
 
@@ -56,11 +56,11 @@ def test_multiworker_without_tf_config_is_refused():
         '{"cluster": {"worker": ["a:1"]}}',
     ],
 )
-def test_invalid_tf_config_is_refused_with_an_example(text, monkeypatch):
+def test_invalid_tf_config_is_rejected_with_an_example(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(InputError, match='Expected TF_CONFIG.*"index": 0') as refused:
+    with pytest.raises(InputError, match='Expected TF_CONFIG.*"index": 0') as rejected:
         cluster.join("auto")
-    assert text in str(refused.value)
+    assert text in str(rejected.value)
 
 
 class Resolver:
@@ -165,7 +165,7 @@ def test_shares_of_workers_are_disjoint_and_complete(monkeypatch):
         cluster.share_of_this_worker(items)
 
 
-def test_training_workers_are_refused_where_one_process_is_needed(monkeypatch):
+def test_training_workers_are_rejected_where_one_process_is_needed(monkeypatch):
     cluster.check_alone("a comparison")
     with pytest.raises(InputError, match="a comparison. Received: --strategy multiw"):
         cluster.check_alone("a comparison", "multiworker")

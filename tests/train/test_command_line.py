@@ -36,10 +36,10 @@ def test_function_gets_the_config_and_gives_the_status(monkeypatch):
 
 
 def test_error_to_mend_is_a_sentence(monkeypatch, capsys):
-    def refuse(_):
+    def reject(_):
         raise InputError("Expected a, received b")
 
-    assert run(monkeypatch, refuse) == 2
+    assert run(monkeypatch, reject) == 2
     assert capsys.readouterr().err == "error: Expected a, received b\n"
 
 

@@ -10,7 +10,7 @@ from train_tf.errors import InputError
 
 
 @pytest.mark.parametrize("name", OPTION_RANGES)
-def test_bounds_are_allowed_and_what_is_beyond_is_refused(name):
+def test_bounds_are_allowed_and_what_is_beyond_is_rejected(name):
     least, most = OPTION_RANGES[name]
     for value in (least, most):
         dataclasses.replace(RunConfig(name="x"), **{name: value}).check()

@@ -49,7 +49,7 @@ def test_seed_decides_the_first_weights():
     assert (weights(1) != weights(2)).any()
 
 
-def test_training_that_cannot_fit_is_refused_with_a_way_out(monkeypatch):
+def test_training_that_cannot_fit_is_rejected_with_a_way_out(monkeypatch):
     model = build_unet((64, 64, 3), filters=2, depth=2)
     devices.require_training_memory([model], batch_size=2)
     free = psutil.virtual_memory()._replace(available=2**20)

@@ -80,12 +80,12 @@ def test_search_has_workers_and_a_chief(tmp_path):
         (["no-such-program"], "There is no no-such-program"),
     ],
 )
-def test_missing_program_is_refused(command, message):
+def test_missing_program_is_rejected(command, message):
     with pytest.raises(InputError, match=message):
         launch(command, 2)
 
 
 @pytest.mark.parametrize("workers", [0, 65])
-def test_number_of_workers_out_of_range_is_refused(workers):
+def test_number_of_workers_out_of_range_is_rejected(workers):
     with pytest.raises(InputError, match="--workers from 1 to 64"):
         launch([PYTHON], workers)

@@ -243,7 +243,7 @@ def test_run_whose_checkpoints_are_all_damaged_is_not_begun_anew_by_itself(tmp_p
         Task(tmp_path, epochs=3, resume=True)
 
 
-def test_weights_damaged_after_the_run_was_opened_are_refused(tmp_path):
+def test_weights_damaged_after_the_run_was_opened_are_rejected(tmp_path):
     task = Task(tmp_path, epochs=2).train()
     damage(
         task.run.folder

@@ -61,6 +61,6 @@ def test_adam_survives_its_config():
     assert isinstance(again, FusedAdam)
 
 
-def test_amsgrad_is_refused_and_not_left_out():
+def test_amsgrad_is_rejected_and_not_left_out():
     with pytest.raises(ValueError, match="no amsgrad"):
         FusedAdam(0.01, amsgrad=True)

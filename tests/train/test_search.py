@@ -284,7 +284,7 @@ def test_search_that_is_there_is_not_overwritten(tried):
         run()
 
 
-def test_changed_space_is_refused_by_name(tried):
+def test_changed_space_is_rejected_by_name(tried):
     run()
     with pytest.raises(InputError, match="--tune: .*sides.* before, .* now"):
         run(resume=True, tune=("shape", "filled"))
@@ -317,10 +317,10 @@ def test_metric_that_is_nan_is_skipped(tried, monkeypatch, capsys):
 
 
 def test_search_without_completed_trials_reports_why(tried, monkeypatch):
-    def refuse(config, *_):
+    def reject(config, *_):
         raise InputError("Memory ran out in training")
 
-    monkeypatch.setattr(module, "best_value", refuse)
+    monkeypatch.setattr(module, "best_value", reject)
     with pytest.raises(InputError, match="No trial was completed.*Memory ran out"):
         run(trials=5)
 
@@ -376,7 +376,7 @@ def test_options_that_do_not_go_together_are_skipped(tried, capsys):
     ],
     ids=str,
 )
-def test_incomplete_environment_is_refused(variables, tried, monkeypatch):
+def test_incomplete_environment_is_rejected(variables, tried, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="Expected KERASTUNER_TUNER_ID, .* Received"):

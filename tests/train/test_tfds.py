@@ -20,10 +20,10 @@ from train_tf.errors import InputError
     ],
 )
 def test_bundled_sets_open_without_a_network(name, train, test, monkeypatch, capsys):
-    def refuse(*_):
+    def reject(*_):
         raise AssertionError("opened a connection")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", reject)
     splits = open_dataset(name).info.splits
     assert (splits["train"].num_examples, splits["test"].num_examples) == (train, test)
     assert f"{train:,} train, {test:,} test" in capsys.readouterr().out
