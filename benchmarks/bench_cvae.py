@@ -11,14 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from cvae_contenders import CONTENDERS
+from cvae_implementations import IMPLEMENTATIONS
 
 from train_tf import command_line
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchCVAEConfig:
-    """Compare the training speed of our VAEs and the reference in interleaved turns."""
+    """Compare the training speed of our VAEs and the reference."""
 
     dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
     """Data sets whose image size is used."""
@@ -27,10 +27,10 @@ class BenchCVAEConfig:
     """Precisions; one that the processor has no instructions for is left out."""
 
     rounds: int = 5
-    """Turns of each contender."""
+    """Number of rounds; each implementation runs once in each round."""
 
     steps: int = 4
-    """Training steps per turn."""
+    """Training steps per round."""
 
     out: Path = Path("results/bench_cvae.json")
     """JSON file to write."""
@@ -49,14 +49,14 @@ def main(config):
         case = {"dataset": dataset, "precision": precision}
         with tempfile.TemporaryDirectory() as folder:
             task = {**case, "weights": str(Path(folder) / "weights.npz")}
-            programs = {name: (x, name, task) for name, x in CONTENDERS.items()}
+            programs = {name: (x, name, task) for name, x in IMPLEMENTATIONS.items()}
             measured = compare(programs, config.rounds, config.steps)
         for name, row in measured.items():
             rate = row["batch_size"] / row["seconds"]
             rows.append(
                 {
                     **case,
-                    "contender": name,
+                    "implementation": name,
                     "parameters": row["parameters"],
                     "batch_size": row["batch_size"],
                     "images_per_second": round(rate, 1),
@@ -72,8 +72,8 @@ def main(config):
 
 def _line(row):
     return (
-        "{dataset}, {precision}: {contender:14} {parameters:11,} parameters, batches "
-        "of {batch_size:3}: {images_per_second:7.1f} images/s"
+        "{dataset}, {precision}: {implementation:14} {parameters:11,} parameters, "
+        "batches of {batch_size:3}: {images_per_second:7.1f} images/s"
     ).format(**row)
 
 

@@ -1,7 +1,7 @@
 """Latency and throughput of the default UNet in every runtime; see --help.
 
 The weights are the initial ones; they make no difference to the speed.
-`scripts/export_model.py` checks that all runtimes give the same answers.
+`scripts/export_model.py` reports how much the outputs of the runtimes differ.
 """
 
 import dataclasses
@@ -17,16 +17,16 @@ CALIBRATION_IMAGES = 32  # for int8
 
 @dataclasses.dataclass(frozen=True)
 class BenchInferenceConfig:
-    """Compare model.predict, the SavedModel and other runtimes in interleaved turns."""
+    """Compare model.predict, the SavedModel and other runtimes."""
 
     batch_sizes: tuple[int, ...] = (1, 32)
     """Images per request."""
 
     rounds: int = 7
-    """Turns of each contender."""
+    """Number of rounds; each implementation runs once in each round."""
 
     images: int = 64
-    """Images per turn."""
+    """Images per round."""
 
     out: Path = Path("results/bench_inference.json")
     """JSON file to write."""
@@ -47,7 +47,7 @@ def main(config):
             for name, row in compare(programs, config.rounds, times).items():
                 rows.append(
                     {
-                        "contender": name,
+                        "implementation": name,
                         "batch_size": batch_size,
                         "milliseconds": round(1000 * row["seconds"], 2),
                         "images_per_second": round(batch_size / row["seconds"], 1),
@@ -62,7 +62,7 @@ def main(config):
 
 
 def _export_for_all(folder):
-    """Export the UNet; returns name to runtime and file of each contender."""
+    """Export the UNet; returns name to runtime and file of each implementation."""
     from serve_tf.runtimes import export_to
     from train_tf import devices
     from unet_tf.config import UNetConfig
@@ -103,7 +103,7 @@ def _start(runtime, file, batch_size):
 
 def _line(row):
     return (
-        "{contender:22} batch of {batch_size:2}: {milliseconds:8.2f} ms, "
+        "{implementation:22} batch of {batch_size:2}: {milliseconds:8.2f} ms, "
         "{images_per_second:6.1f} images/s, {speedup_over_predict:.2f} times "
         "({min:.2f} to {max:.2f}) as fast as model.predict"
     ).format(**row)

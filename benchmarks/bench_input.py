@@ -7,23 +7,23 @@ from typing import Literal
 
 from train_tf import command_line
 
-BATCHES = 20  # per turn of the pipeline alone: more than are prefetched
-CONTENDERS = ("one batch, repeated", "real batches", "input alone")
+BATCHES = 20  # per round of the pipeline alone: more than are prefetched
+CASES = ("one batch, repeated", "real batches", "input alone")
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchInputConfig:
     """Compare training on one repeated batch, training on real batches, and reading
-    batches alone, in interleaved turns."""
+    batches alone, in interleaved rounds."""
 
     task: tuple[Literal["unet", "mnist", "cifar10"], ...] = ("unet", "mnist", "cifar10")
     """The default UNet on the pets, or the default VAE on this data set."""
 
     rounds: int = 7
-    """Turns of each contender."""
+    """Number of rounds; each case runs once in each round."""
 
     steps: int = 15
-    """Batches per turn."""
+    """Batches per round."""
 
     out: Path = Path("results/bench_input.json")
     """JSON file to write."""
@@ -37,9 +37,9 @@ def main(config):
 
     rows = []
     for task in config.task:
-        programs = {name: (_start, name, task) for name in CONTENDERS}
+        programs = {name: (_start, name, task) for name in CASES}
         measured = compare(programs, config.rounds, config.steps)
-        repeated, real, alone = (measured[name] for name in CONTENDERS)
+        repeated, real, alone = (measured[name] for name in CASES)
         row = {
             "task": task,
             "step_milliseconds": round(1000 * repeated["seconds"], 2),
@@ -84,7 +84,7 @@ def _start(name, task):
     iterator = iter(batches)
     if name == "input alone":
         return (lambda: [next(iterator) for _ in range(BATCHES)]), {}
-    # What `fit` does for each batch, without restarting the pipeline every turn.
+    # What `fit` does for each batch, without restarting the pipeline in every round.
     model = task.build()
     model.make_train_function()
     return (lambda: model.train_function(iterator)), {}

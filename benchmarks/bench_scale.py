@@ -28,10 +28,11 @@ class BenchScaleConfig:
     """Images per training step."""
 
     images: tuple[int, ...] = (300, 3_000, 15_000, 60_000)
-    """Training images, of which the input pipeline makes an epoch's first batches."""
+    """Numbers of training images; the first batches of an epoch are timed."""
 
     steps: int = 3
-    """Training steps, or a tenth of the batches, whose median is taken."""
+    """Measured training steps; ten times as many batches for the input pipeline. The
+    median counts."""
 
     out: Path = Path("results/bench_scale.json")
     """JSON file to write."""

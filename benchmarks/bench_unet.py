@@ -1,9 +1,9 @@
 """Training speed of the UNet beside the same network in PyTorch; see --help.
 
 All train on one repeated batch of noise, with softmax cross-entropy and AdamW. Two more
-contenders are ours with Dice and Muon, as `train_unet.py` trains, and the article's
-network with as many filters. Before timing, ours and PyTorch's are given the same
-weights and must return the same logits for one image.
+implementations are ours with Dice and Muon, as `train_unet.py` trains, and the
+article's network with as many filters. Before timing, ours and PyTorch's are given the
+same weights and must return the same logits for one image.
 """
 
 import dataclasses
@@ -13,14 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from unet_contenders import CONTENDERS
+from unet_implementations import IMPLEMENTATIONS
 
 from train_tf import command_line
 
 
 @dataclasses.dataclass(frozen=True)
 class BenchUNetConfig:
-    """Compare the training speed of our UNet and PyTorch's in interleaved turns."""
+    """Compare the training speed of our UNet and PyTorch's."""
 
     filters: tuple[int, ...] = (16, 32)
     """Channels of the first level."""
@@ -38,10 +38,10 @@ class BenchUNetConfig:
     """Images per step."""
 
     rounds: int = 5
-    """Turns of each contender."""
+    """Number of rounds; each implementation runs once in each round."""
 
     steps: int = 8
-    """Training steps per turn."""
+    """Training steps per round."""
 
     out: Path = Path("results/bench_unet.json")
     """JSON file to write."""
@@ -65,7 +65,7 @@ def main(config):
         with tempfile.TemporaryDirectory() as folder:
             weights = str(Path(folder) / "weights.npz")
             task = {**case, "batch_size": config.batch_size, "weights": weights}
-            programs = {name: (x, name, task) for name, x in CONTENDERS.items()}
+            programs = {name: (x, name, task) for name, x in IMPLEMENTATIONS.items()}
             measured = compare(programs, config.rounds, config.steps)
         for name, row in measured.items():
             rate = config.batch_size / row["seconds"]
@@ -73,7 +73,7 @@ def main(config):
             rows.append(
                 {
                     **case,
-                    "contender": name,
+                    "implementation": name,
                     "images_per_second": round(rate, 1),
                     "share_of_peak": round(3 * macs * rate / peaks[precision], 3),
                     "relative_speed": round(1 / row["ratio"], 3),
@@ -88,7 +88,7 @@ def main(config):
 
 def _line(row):
     return (
-        "{filters} filters, {down}, {up}, {precision}: {contender:20} "
+        "{filters} filters, {down}, {up}, {precision}: {implementation:20} "
         "{images_per_second:6.1f} images/s, {share_of_peak:.0%} of the peak, "
         "{relative_speed:.2f} ({min:.2f} to {max:.2f}) times our speed"
     ).format(**row)

@@ -1,13 +1,13 @@
 """Cost of sharing a training among workers, and a projection to more machines.
 
-1, 2 and 3 workers share this machine's processors evenly and train the same network on
-the same batches: if sharing were free, all would be equally fast. The bytes they send
+1, 2 and 3 workers run on the CPUs of this machine and train the same network on the
+same batches: if communication were free, all would be equally fast. The bytes they send
 are counted at the loopback device.
 
 For N workers on machines of their own, each as fast as this one and each with a batch
 of the same size, a step takes about
 
-    compute + 2 (N - 1) / N * bytes / bandwidth + exchanges * latency
+    compute + 2 (N - 1) / N * bytes / bandwidth + all_reduces * latency
 
 The middle term is what each worker sends in a ring all-reduce of the gradients
 (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms").
@@ -23,9 +23,9 @@ from pathlib import Path
 
 from train_tf import command_line
 
-LATENCY = 100e-6  # seconds per exchange between machines of one cluster
+LATENCY = 100e-6  # seconds per all-reduce between machines of one cluster
 PROJECTED = [(8, 10), (8, 100), (64, 10), (64, 100)]  # workers, Gbit/s
-WARM_UP = 5  # steps that are not measured
+UNMEASURED_STEPS = 5  # at the start
 LAUNCHER = Path(__file__).resolve().parents[1] / "scripts/launch_local.py"
 
 
@@ -63,7 +63,7 @@ def main(config):
     print(as_table(rows))
     projected = projection(rows)
     for row in projected:
-        line = "{workers} workers, {gigabits_per_second} Gbit/s: {efficiency:.0%}"
+        line = "{workers} workers, {gigabits_per_second} Gbit/s: {relative_speed:.0%}"
         print(line.format(**row))
     content = {**provenance(config), "batch_size": config.batch_size}
     write_json(config.out, {**content, "measured": rows, "projected": projected})
@@ -73,31 +73,31 @@ def as_table(rows):
     """Measured rows as a Markdown table."""
     fewest = rows[min(rows)]["seconds"]
     lines = [
-        "| workers | seconds per step | MiB sent | exchanges | efficiency |",
+        "| workers | seconds per step | MiB sent | all-reduces | relative speed |",
         "|---|---|---|---|---|",
     ]
     for count, row in rows.items():
         lines.append(
             f"| {count} | {row['seconds']:.3f} | {row['bytes'] / 2**20:.1f} | "
-            f"{row['exchanges']} | {fewest / row['seconds']:.0%} |"
+            f"{row['all_reduces']} | {fewest / row['seconds']:.0%} |"
         )
     return "\n".join(lines)
 
 
 def projection(rows):
-    """Step time and efficiency of `PROJECTED` workers, by the formula above."""
+    """Step time and relative speed of `PROJECTED` workers, by the formula above."""
     compute, several = rows[min(rows)]["seconds"], rows[max(rows)]
     projected = []
     for workers, gigabits_per_second in PROJECTED:
         sent = 2 * (workers - 1) / workers * several["gradient_bytes"]
         seconds = compute + sent / (gigabits_per_second * 1e9 / 8)
-        seconds += several["exchanges"] * LATENCY
+        seconds += several["all_reduces"] * LATENCY
         projected.append(
             {
                 "workers": workers,
                 "gigabits_per_second": gigabits_per_second,
                 "seconds": seconds,
-                "efficiency": compute / seconds,
+                "relative_speed": compute / seconds,
             }
         )
     return projected
@@ -144,7 +144,7 @@ def _train(batch_size, steps, out):
 
     model.fit(
         replicas.distribute(lambda r: task.training_batches(range(100), r), strategy),
-        steps_per_epoch=WARM_UP + steps,
+        steps_per_epoch=UNMEASURED_STEPS + steps,
         callbacks=[Clock()],
         verbose=0,
         shuffle=False,
@@ -155,12 +155,12 @@ def _train(batch_size, steps, out):
         isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
     )
     row = {
-        "seconds": float(np.median(np.diff(times[WARM_UP - 1 :]))),
-        "bytes": (sent[-1] - sent[WARM_UP - 1]) / steps,
+        "seconds": float(np.median(np.diff(times[UNMEASURED_STEPS - 1 :]))),
+        "bytes": (sent[-1] - sent[UNMEASURED_STEPS - 1]) / steps,
         "gradient_bytes": 4
         * sum(int(np.prod(v.shape)) for v in model.trainable_variables),
         # The gradients; three sums of each norm and their gradients; two per metric.
-        "exchanges": 0 if workers.is_alone else 1 + 6 * norms + 2 * 6,
+        "all_reduces": 0 if workers.is_alone else 1 + 6 * norms + 2 * 6,
     }
     Path(out).write_text(json.dumps(row))
 

@@ -1,7 +1,7 @@
-"""Compare programs in interleaved turns: A B C A B C ..., each in its own process.
+"""Compare programs in interleaved rounds: A B C A B C ..., each in its own process.
 
 A slow period of the machine affects all of them, because the ratio to the first program
-is taken within each round.
+is computed within each round.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def step_of(model, *batch):
     """A function that trains a Keras model for one step, always on the same batch.
 
     It does what `fit` does, with callbacks that read the loss. `fit` itself is left
-    out: its start would count in every turn.
+    out: its start would count in every round.
 
     Args:
         model: a compiled `keras.Model`.
@@ -46,19 +46,22 @@ def compare(programs, rounds, times):
     Args:
         programs: name to a function and its arguments; ratios are to the first. The
             function returns another, which does the work once, and a dict of facts.
-        rounds: turns of each program.
-        times: how often a program works in one turn.
+        rounds: number of rounds; each program runs once in each round.
+        times: repetitions per round.
 
     Returns:
-        Name to a dict: the program's facts; "seconds" of working once, the median of
+        Name to a dict: the program's facts; "seconds" of one repetition, the median of
         the rounds; and "ratio", "min" and "max", the median and the range of the ratios
         to the first program's seconds in the same round.
 
     Raises:
-        InputError: if there is no turn to take.
+        InputError: if there are no rounds or no repetitions.
     """
     if rounds < 1 or times < 1:
-        raise InputError(f"Expected a turn or more. Received: {rounds} of {times} each")
+        raise InputError(
+            "Expected at least one round of one repetition. Received: "
+            f"rounds={rounds}, repetitions={times}"
+        )
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(new_process()) for _ in programs]
         # One after another: a program may write what the next one reads.
@@ -66,11 +69,11 @@ def compare(programs, rounds, times):
             process.submit(_start, *program).result()
             for process, program in zip(processes, programs.values(), strict=True)
         ]
-        turns = [
+        measured = [
             [process.submit(_seconds, times).result() for process in processes]
             for _ in range(1 + rounds)  # the first warms the caches
         ]
-    seconds = np.array(turns[1:])
+    seconds = np.array(measured[1:])
     ratios = seconds / seconds[:, :1]
     return {
         name: {
@@ -96,4 +99,5 @@ def _start(program, *arguments):
 
 
 def _seconds(times):
+    """Run `times` repetitions; returns the mean seconds of one."""
     return timeit.timeit(_work, number=times) / times

@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 UNET_METRICS = list(METRICS)[:6]  # of the short table: accuracy to Dice
 TITLE = "data set, network"
 SHORT_VAE_COLUMNS = (
-    *(TITLE, "epochs, minutes", "parameters", "-ELBO, nats"),
+    *(TITLE, "epochs", "minutes", "parameters", "-ELBO, nats"),
     *("label accuracy", "style", "leakage"),
 )
 LINEAR_VAE_LATENTS = "256"  # of the linear VAE in the short table
@@ -145,7 +145,7 @@ def _vae_rows(results):
                 True,
                 {
                     TITLE: f"{dataset}, the reference notebook (training batches)",
-                    "epochs, minutes": reference.epochs,
+                    "epochs": reference.epochs,
                     "parameters": "20.1M",
                     "latents": 256,
                     "-ELBO, nats": f"{reference.negative_elbo:.0f}",
@@ -153,13 +153,13 @@ def _vae_rows(results):
             )
         linear = _read(results, f"linear_{dataset}")
         for latents, row in linear["negative_log_likelihood_by_latents"].items():
-            form = f"linear VAE of {latents} latents"
+            baseline = f"linear VAE of {latents} latents"
             if row["full"]:
-                form = "Gaussian with full covariance"
+                baseline = "Gaussian with full covariance"
             yield (
                 latents == LINEAR_VAE_LATENTS,
                 {
-                    TITLE: f"{dataset}, baseline: {form}",
+                    TITLE: f"{dataset}, baseline: {baseline}",
                     "latents": latents,
                     "-ELBO, nats": f"{row['negative_elbo']:.0f}",
                 },
@@ -170,7 +170,8 @@ def _vae_cells(vae):
     test, scores = vae["test"], vae["scores"]
     style, correlation = min(scores["style"].items(), key=lambda item: item[1])
     return {
-        "epochs, minutes": f"{vae['epochs']}, {vae['minutes']:.0f}",
+        "epochs": vae["epochs"],
+        "minutes": f"{vae['minutes']:.0f}",
         "parameters": f"{vae['parameters'] / 1e6:.2f}M",
         "latents": compare_cvaes.latents_of(vae),
         "-ELBO, nats": f"{test['negative_elbo']:.0f}",
@@ -188,7 +189,7 @@ def _vae_cells(vae):
 def _runtimes(results):
     """The default UNet in other runtimes: difference, metrics, size, speed."""
     speeds = {
-        (row["contender"], row["batch_size"]): row
+        (row["implementation"], row["batch_size"]): row
         for row in _read(results, "bench_inference")["rows"]
     }
     yield (
@@ -201,8 +202,8 @@ def _runtimes(results):
         "images/s, batch of 32",
     )
 
-    def speed(contender):
-        single, batch = speeds[contender, 1], speeds[contender, 32]
+    def speed(implementation):
+        single, batch = speeds[implementation, 1], speeds[implementation, 32]
         yield f"{single['milliseconds']:.1f}"
         yield f"{single['speedup_over_predict']:.1f} x"
         yield f"{batch['images_per_second']:.0f}"
@@ -222,7 +223,7 @@ def _runtimes(results):
 
 def _speed_of_unets(results):
     """Training speed of each UNet beside PyTorch's, images per second."""
-    keys = ("filters", "down", "up", "precision", "contender")
+    keys = ("filters", "down", "up", "precision", "implementation")
     speeds = _speeds(results, ("bench_unet", "bench_unet_32"), keys)
     precisions = ("float32", "bfloat16")
     columns = [(x, name) for x in precisions for name in ("ours", *PEERS)]
@@ -234,25 +235,26 @@ def _speed_of_unets(results):
 
 def _speed_of_vaes(results):
     """Training speed beside the reference in PyTorch, and time to its -ELBO."""
-    speeds = _speeds(results, ["bench_cvae"], ("dataset", "precision", "contender"))
+    keys = ("dataset", "precision", "implementation")
+    speeds = _speeds(results, ["bench_cvae"], keys)
     datasets = dict.fromkeys(key[0] for key in speeds)
-    races = {dataset: _read(results, f"race_cvae_{dataset}") for dataset in datasets}
-    factors = {f"{race['config']['timeout_factor']:g}" for race in races.values()}
-    contenders = ("ours compact", "ours resnet18", *PEERS)
+    targets = {x: _read(results, f"time_to_target_{x}") for x in datasets}
+    factors = {f"{x['config']['timeout_factor']:g}" for x in targets.values()}
+    implementations = ("ours compact", "ours resnet18", *PEERS)
     yield (
         "data set, precision",
-        *contenders,
+        *implementations,
         "seconds to the reference -ELBO",
-        f"-ELBO of torch eager in {' and '.join(sorted(factors))} times as long",
+        f"-ELBO of torch eager after {' and '.join(sorted(factors))} times as long",
     )
     for dataset, precision in dict.fromkeys(key[:2] for key in speeds):
-        race, times = races[dataset], ("", "")
-        if race["precision"] == precision:
+        target, times = targets[dataset], ("", "")
+        if target["precision"] == precision:
             goal = DATASETS[dataset].cvae.reference.negative_elbo
-            peer = race["torch eager"]["curve"][-1][1]
-            seconds = race["ours compact"]["seconds"]
+            peer = target["torch eager"]["curve"][-1][1]
+            seconds = target["ours compact"]["seconds"]
             times = f"{seconds:.0f}", f"{peer:.0f} (reference: {goal:.0f})"
-        cells = (f"{speeds[dataset, precision, name]:.0f}" for name in contenders)
+        cells = (f"{speeds[dataset, precision, name]:.0f}" for name in implementations)
         yield f"{dataset}, {precision}", *cells, *times
 
 

@@ -1,4 +1,4 @@
-"""The contenders of bench_unet.py, as `interleaved.compare` takes them."""
+"""The implementations that bench_unet.py compares."""
 
 import os
 import sys
@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 def start_keras(name, task):
-    """Ours with either loss and optimizer, or the article's network."""
+    """Time this project's UNet, with cross-entropy and AdamW or with Dice and Muon, or
+    the article's network."""
     from train_tf import command_line
 
     command_line.start_tensorflow()
@@ -92,7 +93,7 @@ def _check_same(model, file):
         raise RuntimeError("The two networks differ under the same weights.")
 
 
-CONTENDERS = {
+IMPLEMENTATIONS = {
     "ours": start_keras,
     "ours, Dice and Muon": start_keras,
     "article": start_keras,

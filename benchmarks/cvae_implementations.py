@@ -1,4 +1,4 @@
-"""The contenders of bench_cvae.py, as `interleaved.compare` takes them, and a race."""
+"""The implementations that bench_cvae.py and time_to_target.py compare."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ import time
 from train_tf.data.datasets import DATASETS
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
-HELD_OUT = 1000  # validation images in a race
+HELD_OUT = 1000  # validation images that `time_to_target` evaluates on
 
 
 def start_ours(name, task):
@@ -110,15 +110,15 @@ def _check_same(model, file):
             names = [name for name in saved if name.startswith(f"{network}:")]
             weights = {name.split(":", 1)[1]: saved[name] for name in names}
             set_weights(getattr(model, network), weights)
-        # For strides, Keras pads at the bottom right and PyTorch at the top left: with
-        # all kernels flipped, the encoder is that of flipped images. A 1x1 convolution
-        # with stride 2, which pads nothing, must then start at the other pixel.
+        # Keras pads bottom right, PyTorch top left. Flipping all kernels and images
+        # makes them equal, except for strided 1x1 convolutions, whose input is shifted
+        # by one pixel.
         hooks = []
         for module in model.encoder.modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.weight.copy_(module.weight.flip(2, 3))
                 if module.kernel_size == (1, 1) and module.stride == (2, 2):
-                    hooks.append(module.register_forward_pre_hook(_from_other_pixel))
+                    hooks.append(module.register_forward_pre_hook(_shift_by_one_pixel))
         embedding = model.encoder.label_embedding.weight
         embedding.copy_(embedding.flip(1))
         model.eval()
@@ -137,21 +137,21 @@ def _check_same(model, file):
                 )
 
 
-def _from_other_pixel(_, inputs):
+def _shift_by_one_pixel(_, inputs):
     (x,) = inputs
     return x.roll((-1, -1), (2, 3)) if x.shape[2] % 2 == 0 else x
 
 
-def race(name, task):
+def time_to_target(name, task):
     """Train on real images until held-out ones have the reference's -ELBO.
 
     Returns:
         Whether they have it, the seconds of training alone, and a curve of seconds and
         -ELBO.
     """
-    start_race = _race_ours if name.startswith("ours") else _race_torch
-    train, evaluate = start_race(name, task)
-    goal = DATASETS[task["dataset"]].cvae.reference.negative_elbo
+    prepare = _prepare_ours if name.startswith("ours") else _prepare_torch
+    train, evaluate = prepare(name, task)
+    target = DATASETS[task["dataset"]].cvae.reference.negative_elbo
     seconds, curve, reached = 0.0, [], False
     while not reached and seconds <= task["timeout"]:
         start = time.perf_counter()
@@ -160,12 +160,12 @@ def race(name, task):
         nats = round(float(evaluate()), 1)
         curve.append([round(seconds, 1), nats])
         print(f"{name}: {seconds:.0f} s, {nats} nats", file=sys.stderr)
-        reached = nats <= goal
+        reached = nats <= target
     return {"reached": reached, "seconds": seconds, "curve": curve}
 
 
-def _race_ours(name, task):
-    """The first epochs of train_cvae.py's training."""
+def _prepare_ours(name, task):
+    """The first epochs of a training of train_cvae.py."""
     training = _our_task(name, task)
     from cvae_tf import data
     from train_tf.data.pipeline import SINGLE_REPLICA
@@ -189,7 +189,7 @@ def _race_ours(name, task):
     return train, evaluate
 
 
-def _race_torch(name, task):
+def _prepare_torch(name, task):
     import torch
     from torch_cvae import ReferenceVAE
 
@@ -220,14 +220,14 @@ def _race_torch(name, task):
         count = min(HELD_OUT, len(images.validation.labels))
         rows = [slice(start, min(start + 100, count)) for start in range(0, count, 100)]
         with torch.no_grad():
-            nats = [model(*batch(images.validation, part)).sum() for part in rows]
+            nats = [model(*batch(images.validation, x)).sum() for x in rows]
         model.train()
         return sum(nats) / count
 
     return train, evaluate
 
 
-CONTENDERS = {
+IMPLEMENTATIONS = {
     "ours compact": start_ours,
     "ours resnet18": start_ours,
     "torch eager": start_torch,
