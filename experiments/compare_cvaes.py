@@ -1,6 +1,6 @@
-"""Train the forms of the conditional VAE and compare their ELBO and relabelling.
+"""Train the variants of the conditional VAE; compare ELBO and relabelled images.
 
-`--no-train` only draws the figures of results/*.json again. `tables.py` makes tables.
+`--no-train` only redraws the figures from results/*.json. `tables.py` fills the tables.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from train_tf.files import read_json, write_json
 from train_tf.run.report import save_figure, set_log_scale
 
 NETWORKS = names_in("cvae_tf.networks", "NETWORKS")
-EPOCHS = ("no_decoder_label_epochs", "plain_epochs", "reference_form_epochs")
+EPOCHS = ("no_decoder_label_epochs", "plain_epochs", "reference_variant_epochs")
 DISCRETIZED_EPOCHS = {"cifar10": 15}  # instead of the data set's default
 
 
@@ -43,8 +43,8 @@ class CompareCVAEsConfig(CompareOptions):
     plain_epochs: int = 3
     """Epochs of the plain network."""
 
-    reference_form_epochs: int = 1
-    """Epochs of the ResNet18 in the form of the reference notebook, which is slow."""
+    reference_variant_epochs: int = 1
+    """Epochs of the ResNet18 variant of the reference notebook, which is slow."""
 
     def __post_init__(self):
         for option in EPOCHS:
@@ -55,8 +55,8 @@ class CompareCVAEsConfig(CompareOptions):
                 )
 
 
-def forms(config, dataset):
-    """Title to options of each VAE that is compared on a data set."""
+def variants(config, dataset):
+    """Title to options of each variant that is compared on a data set."""
     return {
         "compact": {},
         "compact, decoder without label": {
@@ -68,10 +68,10 @@ def forms(config, dataset):
             "epochs": DISCRETIZED_EPOCHS.get(dataset),
         },
         "plain": {"network": "plain", "epochs": config.plain_epochs},
-        "ResNet18, reference form (label for the encoder only)": {
+        "ResNet18, reference variant (label for the encoder only)": {
             "network": "resnet18",
             "decoder_label": False,
-            "epochs": config.reference_form_epochs,
+            "epochs": config.reference_variant_epochs,
         },
     }
 
@@ -106,7 +106,7 @@ def _train(config):
             ),
         )
         for dataset in config.dataset
-        for title, options in forms(config, dataset).items()
+        for title, options in variants(config, dataset).items()
         if options.get("network", CVAEConfig.network) in config.network
     ]
     for title, cvae in wanted:
@@ -125,7 +125,7 @@ def _train(config):
 
 
 def _check_comparable_with_earlier(config):
-    """Refuse other images than those of earlier results.
+    """Reject other images than those of earlier results.
 
     Raises:
         InputError: says which.
@@ -161,8 +161,8 @@ def draw_figures(folder, saved_models_dir):
         model = saved_model_of(results, saved_models_dir)
         if model.is_dir():
             images = load_images(results["config"]["dataset"], BUNDLED)
-            pictures, names = folder / results["run_name"], images.class_names
-            draw_wrong_labels(pictures, Relabeller(model), images.test, names)
+            figures, names = folder / results["run_name"], images.class_names
+            draw_wrong_labels(figures, Relabeller(model), images.test, names)
 
 
 def read_trained(folder, required=False):

@@ -1,6 +1,6 @@
 """Train the UNets of the assignment with several seeds and compare them.
 
-`--no-train` only draws the figures of results/*.json again. `tables.py` makes tables.
+`--no-train` only redraws the figures from results/*.json. `tables.py` fills the tables.
 """
 
 import dataclasses
@@ -88,7 +88,7 @@ def _train(config):
 
 
 def _check_comparable_with_earlier(config, wanted):
-    """Refuse before training what `read_trained` would refuse afterwards.
+    """Reject before training what `read_trained` would reject afterwards.
 
     Raises:
         InputError: says what differs.
@@ -174,7 +174,7 @@ def read_trained(folder, required=False):
 
 
 def _check_comparable(trained, folder):
-    """Refuse results that differ in more than variant and seed."""
+    """Reject results that differ in more than variant and seed."""
 
     def common(results):
         options = {x: y for x, y in results["config"].items() if x not in MAY_DIFFER}

@@ -1,4 +1,4 @@
-"""What comparisons of trainings share, whatever the model."""
+"""Options and figures that all comparisons of trainings share."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ class CompareOptions:
     """Options that all comparisons share."""
 
     train: bool = True
-    """Train what is not trained yet; --no-train only rebuilds tables and figures."""
+    """Train what is not trained yet; --no-train only redraws the figures."""
 
     data_dir: Path | None = None
     """Folder of TFDS-prepared data sets. By default they are looked up in this order:
@@ -24,7 +24,7 @@ class CompareOptions:
     """Parent folder of the SavedModels."""
 
     out: Path = Path("results")
-    """Folder for tables, figures and one JSON file per run."""
+    """Folder for figures and one JSON file per run."""
 
 
 def panels(rows, columns, width, height, **options):

@@ -25,8 +25,9 @@ class LinearConfig:
     """Images to fit and to test on."""
 
     components: tuple[int, ...] = (64, 256)
-    """Numbers of latents. As many as an image has values give a Gaussian with full
-    covariance, which does not exist if some pixels are always black, as in MNIST."""
+    """Numbers of latents. With one component per pixel and channel the model is a
+    full-covariance Gaussian; its covariance is singular if some pixels are constant, as
+    in MNIST."""
 
     data_dir: Path | None = None
     """Folder of TFDS-prepared data sets; by default as for a training."""
@@ -64,7 +65,7 @@ def main(config):
         except (ValueError, np.linalg.LinAlgError) as error:
             raise InputError(
                 f"Expected --components from 1 to {train.shape[1]}, and fewer if some "
-                f"pixels are always black. Received: {components}. {error}"
+                f"pixels are constant. Received: {components}. {error}"
             ) from error
         bits = bits_per_dimension(nats, images.image_shape, True)
         row = rows[str(components)] = {"negative_elbo": nats, "bits_per_dim": bits}

@@ -17,7 +17,7 @@ ASSIGNMENT = (
     ("strided", "transpose", "bce"),
     ("strided", "upsample", "dice"),
 )
-# The choices of each option, the plainer first.
+# The values of each option, the baseline first.
 CHOICES = (("maxpool", "strided"), ("transpose", "upsample"), ("bce", "dice"))
 GRID = tuple(itertools.product(*CHOICES))
 DEFAULT = (UNetConfig.down, UNetConfig.up, UNetConfig.loss)

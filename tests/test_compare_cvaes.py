@@ -5,7 +5,7 @@ import dataclasses
 import compare_cvaes as compare
 import pytest
 import tables
-from compare_cvaes import CompareCVAEsConfig, draw_figures, forms, read_trained
+from compare_cvaes import CompareCVAEsConfig, draw_figures, read_trained, variants
 from PIL import Image
 
 from cvae_tf.config import CVAEConfig
@@ -62,16 +62,16 @@ def test_figures_are_drawn_of_what_was_trained(
     assert [x["run_name"] for x in read_trained(tmp_path)] == [config.run_name]
     draw_figures(tmp_path, config.saved_models_dir)
     for name in ("wrong_labels", "all_labels"):
-        with Image.open(tmp_path / config.run_name / f"{name}.png") as picture:
-            assert picture.width > 300
-    with Image.open(tmp_path / "cvae_curves.png") as picture:
-        assert picture.width > 600
+        with Image.open(tmp_path / config.run_name / f"{name}.png") as figure:
+            assert figure.width > 300
+    with Image.open(tmp_path / "cvae_curves.png") as figure:
+        assert figure.width > 600
     with pytest.raises(InputError, match="Expected results of compare_cvaes.py in"):
         draw_figures(tmp_path / config.run_name, config.saved_models_dir)
 
 
-def test_forms_are_trainings_with_names_of_their_own():
-    options = forms(CompareCVAEsConfig(), "mnist").values()
+def test_variants_are_trainings_with_names_of_their_own():
+    options = variants(CompareCVAEsConfig(), "mnist").values()
     configs = [CVAEConfig(**one) for one in options]
     assert [config.run_name for config in configs] == [
         "cvae_mnist_compact_gaussian",
@@ -80,8 +80,8 @@ def test_forms_are_trainings_with_names_of_their_own():
         "cvae_mnist_plain_gaussian",
         "cvae_mnist_resnet18_gaussian_no_decoder_label",
     ]
-    reference_form = configs[4].resolve()
-    assert (reference_form.batch_size, reference_form.learning_rate) == (32, 1e-4)
+    reference_variant = configs[4].resolve()
+    assert (reference_variant.batch_size, reference_variant.learning_rate) == (32, 1e-4)
 
 
 def test_results_of_other_images_are_not_replaced(trained_cvae, small_sets, tmp_path):
@@ -104,7 +104,7 @@ def test_results_of_other_images_are_not_replaced(trained_cvae, small_sets, tmp_
 
 
 @pytest.mark.parametrize("option", compare.EPOCHS)
-def test_no_epochs_are_refused_before_anything_is_trained(option):
+def test_no_epochs_are_rejected_before_anything_is_trained(option):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} of at least 1"):
         CompareCVAEsConfig(**{option: 0})
 
@@ -115,7 +115,7 @@ def test_comparison_is_not_for_workers(monkeypatch):
         compare.compare(CompareCVAEsConfig())
 
 
-def test_each_form_is_trained_evaluated_and_reported(tmp_path, monkeypatch):
+def test_each_variant_is_trained_evaluated_and_reported(tmp_path, monkeypatch):
     trained = []
 
     def train(cvae):
@@ -137,7 +137,7 @@ def test_each_form_is_trained_evaluated_and_reported(tmp_path, monkeypatch):
     compare.compare(config)
     assert drawn == [(config.out, config.saved_models_dir)]
     assert len(trained) == 5 and all(cvae.resume for cvae in trained)
-    for cvae, title in zip(trained, forms(config, "mnist"), strict=True):
+    for cvae, title in zip(trained, variants(config, "mnist"), strict=True):
         results = read_json(config.out / f"{cvae.run_name}.json")
         assert (results["title"], results["scores"]) == (title, SCORES)
     trained.clear()

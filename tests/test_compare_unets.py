@@ -170,12 +170,12 @@ def test_close_up_shows_the_pet_s_probability_around_its_outline(figures):
     split = Split(images, masks, np.array(["a", "b"]))
     probabilities = {x: generator.random((2, 64, 64, 3)) for x in ASSIGNMENT[:2]}
     compare.draw_close_up("x.png", split, probabilities, side=8)
-    pictures = [axis.images[0].get_array() for axis in figures[0].axes]
-    assert len(pictures) == 6 and pictures[0].shape == (8, 8, 3)
+    images = [axis.images[0].get_array() for axis in figures[0].axes]
+    assert len(images) == 6 and images[0].shape == (8, 8, 3)
     windows = np.lib.stride_tricks.sliding_window_view
-    for picture, variant in zip(pictures[2::2], ASSIGNMENT, strict=False):
+    for image, variant in zip(images[2::2], ASSIGNMENT, strict=False):
         of_pet = probabilities[variant][0, 15:35, 15:35, 0]
-        assert (windows(of_pet, (8, 8)) == picture).all((2, 3)).any()
+        assert (windows(of_pet, (8, 8)) == image).all((2, 3)).any()
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_each_network_is_trained_with_each_seed_and_evaluated(trained, tmp_path)
     assert not trained
 
 
-def test_options_not_comparable_with_earlier_results_are_refused_before_training(
+def test_options_not_comparable_with_earlier_results_are_rejected_before_training(
     trained, folder
 ):
     before = {file: file.read_bytes() for file in folder.iterdir()}
@@ -220,7 +220,7 @@ def test_options_not_comparable_with_earlier_results_are_refused_before_training
     assert not trained and before == {file: file.read_bytes() for file in before}
 
 
-def test_run_longer_than_requested_is_refused(trained, tmp_path):
+def test_run_longer_than_requested_is_rejected(trained, tmp_path):
     place = tmp_path / "runs" / name_of(ASSIGNMENT[3], 0)
     write_json(place / "results.json", {"epochs": 40})
     config = CompareUNetsConfig(runs_dir=tmp_path / "runs", epochs=5, out=tmp_path)
@@ -229,7 +229,7 @@ def test_run_longer_than_requested_is_refused(trained, tmp_path):
     assert not trained
 
 
-def test_comparison_is_refused_as_one_of_several_workers(monkeypatch):
+def test_comparison_is_rejected_as_one_of_several_workers(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(InputError, match="for a comparison. Received: a TF_CONFIG"):
         compare.compare(CompareUNetsConfig())

@@ -18,11 +18,11 @@ from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
 
 
-def test_run_leaves_metrics_pictures_and_models(trained_cvae):
+def test_run_leaves_metrics_figures_and_models(trained_cvae):
     config, results, output = trained_cvae
     for name in ("wrong_labels", "all_labels", "reconstructions", "curves"):
-        with Image.open(config.run_folder / f"{name}.png") as picture:
-            assert picture.width > 300
+        with Image.open(config.run_folder / f"{name}.png") as figure:
+            assert figure.width > 300
     projector = config.run_folder / "tensorboard/validation"
     assert (projector / "projector_config.pbtxt").exists()
     assert len((projector / "latents.tsv").read_text().splitlines()) == 100
@@ -107,8 +107,8 @@ def test_loss_of_nan_stops_the_run_with_a_message(tmp_path, small_sets, monkeypa
     ids=str,
 )
 @pytest.mark.slow
-def test_each_form_trains_and_exports(change, tmp_path, small_sets):
-    change = {"name": "form", "epochs": 1, **change}
+def test_each_variant_trains_and_exports(change, tmp_path, small_sets):
+    change = {"name": "variant", "epochs": 1, **change}
     if "network" in change:
         change["detail_latents"] = None
     config = dataclasses.replace(tiny_cvae_config(tmp_path, small_sets), **change)

@@ -36,13 +36,13 @@ def test_learning_rate_is_there(resumed_folder):
     assert len(rates) == 3 and 0 < rates[-1] < max(rates) <= 0.01
 
 
-def test_pictures_of_the_same_images_follow_each_epoch(resumed_folder):
+def test_the_same_images_are_written_after_each_epoch(resumed_folder):
     found, _ = events(resumed_folder / "validation")
-    pictures = found["images/image_truth_prediction"]
-    assert [step for step, _ in pictures] == [1, 2, 3]
+    images = found["images/image_truth_prediction"]
+    assert [step for step, _ in images] == [1, 2, 3]
     shown = []
-    for _, picture in pictures:
-        width, height, *encoded = picture
+    for _, image in images:
+        width, height, *encoded = image
         assert (int(width), int(height), len(encoded)) == (2 * 3 * 32, 2 * 32, 8)
         shown.append([tf.io.decode_png(one).numpy() for one in encoded])
     for first, last in zip(shown[0], shown[-1], strict=True):

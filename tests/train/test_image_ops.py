@@ -13,7 +13,7 @@ from train_tf.data.images import read_image
 
 decode = tf.function(decode_image, input_signature=[tf.TensorSpec((), tf.string)])
 HALF = np.dstack([COLOUR, GREY])
-PICTURES = {
+IMAGES = {
     "jpg": as_mode("RGB"),
     "grey.jpg": as_mode("L", GREY),
     "png": as_mode("RGB"),
@@ -31,20 +31,20 @@ PICTURES = {
 ROUNDED = {"grey_alpha.png", "rgba.png"}  # the last bit, where colours are mixed
 
 
-def saved(picture, name, **settings):
+def saved(image, name, **settings):
     file = io.BytesIO()
-    picture.save(file, {"jpg": "jpeg"}.get(name, name), **settings)
+    image.save(file, {"jpg": "jpeg"}.get(name, name), **settings)
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_graph_decodes_what_pillow_opens(name, tmp_path):
     settings = (
         {"transparency": tuple(COLOUR[5, 7].tolist())}
         if name == "clear_colour.png"
         else {}
     )
-    contents = saved(PICTURES[name], name.split(".")[-1], **settings)
+    contents = saved(IMAGES[name], name.split(".")[-1], **settings)
     (tmp_path / "x").write_bytes(contents)
     wanted, seen = read_image(tmp_path / "x"), decode(contents).numpy()
     assert (seen.shape, seen.dtype) == (wanted.shape, np.uint8)
@@ -52,25 +52,27 @@ def test_graph_decodes_what_pillow_opens(name, tmp_path):
     assert apart.max() <= (name in ROUNDED)
 
 
-@pytest.mark.parametrize("form", ["jpg", "png"])
+@pytest.mark.parametrize("file_format", ["jpg", "png"])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("orientation", [*range(1, 10), 200])
-def test_picture_is_turned_as_the_camera_noted(orientation, order, form, tmp_path):
+def test_image_is_rotated_by_its_exif_orientation(
+    orientation, order, file_format, tmp_path
+):
     exif = Image.Exif()
     exif.endian = order
     exif[271], exif[274], exif[305] = "a camera", orientation, "a program"
-    contents = saved(as_mode("RGB"), form, exif=exif)
+    contents = saved(as_mode("RGB"), file_format, exif=exif)
     (tmp_path / "x").write_bytes(contents)
     np.testing.assert_array_equal(decode(contents), read_image(tmp_path / "x"))
 
 
-def test_gif_is_refused_whatever_its_frames_would_take():
+def test_gif_is_rejected_whatever_its_frames_would_take():
     with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG, PNG or BMP"):
         decode(saved(as_mode("RGB"), "gif"))
 
 
 @pytest.mark.parametrize("name", ["jpg", "png", "bmp"])
-def test_broken_files_are_refused(name):
+def test_broken_files_are_rejected(name):
     contents = saved(as_mode("RGB"), name)
     for cut in (1, 3, 12, 30, len(contents) // 2):
         with pytest.raises(tf.errors.InvalidArgumentError):
@@ -78,13 +80,13 @@ def test_broken_files_are_refused(name):
 
 
 @pytest.mark.parametrize("contents", [b"", b"hello", b"II*\0" + 99 * b"\0"])
-def test_other_bytes_are_refused_by_the_kinds_that_are_expected(contents):
+def test_other_bytes_are_rejected_by_the_kinds_that_are_expected(contents):
     with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG, PNG or BMP"):
         decode(contents)
 
 
 @pytest.mark.parametrize("name", ["jpg", "png", "bmp"])
-def test_picture_of_too_many_pixels_is_refused_before_it_is_decoded(name):
+def test_image_of_too_many_pixels_is_rejected_before_it_is_decoded(name):
     contents = saved(Image.new("1", (7100, 7100)).convert("L"), name)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{MAX_PIXELS:,} pixels"):
         decode(contents)

@@ -21,9 +21,9 @@ def test_curves_are_drawn_for_one_epoch_and_for_many(tmp_path):
             {"epoch": e, "loss": 1 / e, "val_loss": 2 / e} for e in range(1, count + 1)
         ]
         draw_curves(tmp_path / f"{count}.png", history, {"loss": "loss"}, count)
-        with Image.open(tmp_path / f"{count}.png") as picture:
-            assert picture.width > 300
-            assert len(picture.convert("RGB").getcolors(10**6)) > 10
+        with Image.open(tmp_path / f"{count}.png") as figure:
+            assert figure.width > 300
+            assert len(figure.convert("RGB").getcolors(10**6)) > 10
 
 
 def test_provenance_names_no_folder_of_this_machine(monkeypatch):
