@@ -26,7 +26,7 @@ class ArticleConfig:
     """Number of passes over the training images."""
 
     seed: int = 0
-    """Random seed; the split is that of `UNetConfig` with this seed."""
+    """Random seed; `UNetConfig` with this seed has the same split."""
 
     data_dir: Path | None = None
     """Folder of TFDS-prepared data sets; by default the bundled samples."""

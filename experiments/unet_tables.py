@@ -25,7 +25,7 @@ RESAMPLES = 2000  # for the confidence interval of a difference
 
 
 def name_of(variant, seed):
-    """The name of a run; that of seed 0 is train_unet.py's default."""
+    """The name of a run; for seed 0 it is the default name of train_unet.py."""
     return "_".join(("unet", *variant)) + (f"_seed{seed}" if seed else "")
 
 
@@ -78,14 +78,14 @@ def differences_table(trained):
 def effects_table(trained):
     """The effect of changing one option, over all variants that differ in it alone."""
     yield "change", "pairs", *METRICS.values()
-    for place, (before, after) in enumerate(CHOICES):
+    for position, (before, after) in enumerate(CHOICES):
         pairs = [
             pair
             for variant in trained
-            if variant[place] == before
+            if variant[position] == before
             for pair in _same_seed(
                 trained[variant],
-                trained.get((*variant[:place], after, *variant[place + 1 :]), ()),
+                trained.get((*variant[:position], after, *variant[position + 1 :]), ()),
             )
         ]
         if pairs:

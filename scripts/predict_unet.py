@@ -25,8 +25,8 @@ class PredictConfig:
     """Output folder; gets masks/ and overlays/."""
 
     flip: bool = False
-    """Average with the prediction of the flipped image: slightly more accurate, in
-    twice the time."""
+    """Test-time augmentation: average the probabilities of the image and of the
+    horizontally flipped image. Slightly more accurate, takes twice as long."""
 
 
 def main(config):

@@ -1,4 +1,4 @@
-"""Download a whole data set; see --help."""
+"""Download a complete data set; see --help."""
 
 import dataclasses
 import sys
@@ -13,7 +13,7 @@ from train_tf.data.datasets import DATASETS
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
-    """Download a whole data set and prepare it for TensorFlow Datasets."""
+    """Download a complete data set and prepare it for TensorFlow Datasets."""
 
     name: Annotated[Literal[*DATASETS], tyro.conf.Positional]
     """Name of the data set."""

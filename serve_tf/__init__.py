@@ -1,1 +1,1 @@
-"""Checks of SavedModels as TensorFlow Serving loads them, and conversion of them."""
+"""Checks of SavedModels, and their conversion for other runtimes."""

@@ -89,12 +89,12 @@ class Session:
 
     def _find(self, names):
         """The C array of TF_Output for tensor names."""
-        places = []
+        outputs = []
         for name in names:
             operation, index = name.encode().rsplit(b":", 1)
             pointer = self._tf.TF_GraphOperationByName(self._graph, operation)
-            places.append(_Output(pointer, int(index)))
-        return (_Output * len(places))(*places)
+            outputs.append(_Output(pointer, int(index)))
+        return (_Output * len(outputs))(*outputs)
 
     def _raise_error(self, status):
         code, message = self._tf.TF_GetCode(status), self._tf.TF_Message(status)
@@ -181,7 +181,7 @@ def _load_library():
 
 
 def serve(folder, source, sink):
-    """Load a SavedModel and answer requests, each a pickle, until `source` ends.
+    """Load a SavedModel and respond to requests, each a pickle, until `source` ends.
 
     Args:
         folder: as in `Session`.
@@ -206,7 +206,7 @@ def serve(folder, source, sink):
     write(None)
     signatures = pickle.load(source)
 
-    def answer(request):
+    def respond(request):
         name, inputs = request
         try:
             return _run(session, signatures[name], inputs)
@@ -219,7 +219,7 @@ def serve(folder, source, sink):
                 requests = pickle.load(source)
             except EOFError:
                 return
-            write(list(pool.map(answer, requests)))
+            write(list(pool.map(respond, requests)))
 
 
 def _run(session, signature, inputs):

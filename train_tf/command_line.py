@@ -110,7 +110,7 @@ def _message_and_status(error):
 
 
 def _parse(config_class, arguments):
-    """Options of the file that --config names, then those of the command line."""
+    """Parse the options in the file that --config names, then the command line."""
     import tyro
 
     _set_help_texts(config_class)

@@ -160,7 +160,7 @@ class RunConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SearchOptions:
-    """Options of a search, beside those of its trainings."""
+    """Options of a search, in addition to the options of its trainings."""
 
     method: Literal["hyperband", "bayesian", "random"] = "hyperband"
     """Search method: many short trials of which the best are continued, a Gaussian

@@ -19,8 +19,8 @@ def _of_layer(layer):
     kernel = getattr(getattr(layer, "convolution", layer), "kernel", None)
     if kernel is None:
         return 0
-    # A transposed convolution applies its kernel at each place of its input, all others
-    # at each place of their output.
+    # A transposed convolution applies its kernel at each position of its input, all
+    # others at each position of their output.
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)
     shape = layer.input.shape if transposed else layer.output.shape
     return math.prod(kernel.shape) * math.prod(shape[1:-1])

@@ -76,7 +76,7 @@ def as_text(scores):
         f"  label accuracy      {scores['label_accuracy']:.1%} (the requested label)\n"
         f"  source accuracy     {scores['source_accuracy']:.1%} (the true label)\n"
         f"  style correlation   {style}\n"
-        f"  sharpness           {scores['sharpness']:.2f} of that of the real images\n"
+        f"  sharpness           {scores['sharpness']:.2f} relative to the real images\n"
         f"  leakage             {scores['leakage']:.1%} (a classifier predicts the "
         f"label from the latents; chance {1 / scores['classes']:.0%})"
     )

@@ -195,7 +195,7 @@ def _set_up(config):
 
 
 def _requested_precision(config):
-    """The config's precision; for "auto", that of the run to be resumed."""
+    """The config's precision; for "auto", the precision of the run to be resumed."""
     file = config.run_folder / PRECISION
     if config.precision != "auto" or not config.resume or not file.exists():
         return config.precision

@@ -44,7 +44,7 @@ def role():
 
 
 def serve(oracle, timeout):
-    """Serve trials until every worker has been told that the search is over.
+    """Serve trials until every worker knows that the search is over.
 
     Args:
         oracle: a `keras_tuner.Oracle`.
@@ -107,7 +107,7 @@ def _record_requests(oracle):
 
     Returns:
         A dict that changes with each request: worker to `time.monotonic()`. "any
-        worker" stands in it until one comes; a worker that is told to stop is removed.
+        worker" is a key until one comes; a worker whose search is over is removed.
     """
     last_request = {"any worker": time.monotonic()}
     create, get = oracle.create_trial, oracle.get_trial

@@ -131,7 +131,7 @@ def trial_options(config, space, values):
 
     Args:
         config, space: as for `search`.
-        values: the oracle's proposal; that of Hyperband has a number of epochs.
+        values: the oracle's proposal; Hyperband adds a number of epochs.
     """
     epochs = values.get("tuner/epochs", config.epochs)
     return {**{name: values[name] for name in space}, "epochs": epochs}
@@ -177,7 +177,7 @@ def _start(options, space):
 
 
 def _method(config, space):
-    """The search method: that of a resumed search, else the requested one.
+    """The method of a resumed search, else the requested method.
 
     If all combinations can be tried, "random" replaces "hyperband", which would end
     before any of them is trained in full.
