@@ -165,7 +165,7 @@ def test_data_folder_without_data_is_named(tmp_path):
     assert "prepare_data.py" in answer.stderr
 
 
-def test_wrong_labels_are_drawn_and_judged(trained_cvae, small_sets, tmp_path):
+def test_wrong_labels_are_drawn_and_evaluated(trained_cvae, small_sets, tmp_path):
     config, results, _ = trained_cvae
     model = results["saved_model"]
     answer = run(
