@@ -16,7 +16,7 @@ from train_tf import devices
 from train_tf.assertions import within
 from train_tf.export import Signature, export
 from train_tf.optimizers import FusedAdam
-from train_tf.run import task
+from train_tf.run import training
 from train_tf.schedule import learning_rate
 
 KL_WARM_UP = 0.06  # share of the training steps
@@ -44,10 +44,10 @@ def train(config):
         >>> results = train(CVAEConfig(dataset="mnist"))
         >>> results["test"]["negative_elbo"]
     """
-    return task.train(config, CVAETask)
+    return training.train(config, CVAETask)
 
 
-class CVAETask(task.Task):
+class CVAETask(training.Task):
     monitor, mode = "val_negative_elbo", "min"
     printed_metrics = {
         "loss": "loss",

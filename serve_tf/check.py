@@ -14,7 +14,7 @@ from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from serve_tf.server import RequestRejected, SavedModelProcess
-from train_tf.data.image_ops import MAX_PIXELS
+from train_tf.data.decode_image import MAX_PIXELS
 from train_tf.errors import InputError
 from train_tf.export import (
     TOLERANCE,

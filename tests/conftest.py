@@ -51,7 +51,7 @@ def extended(tmp_path_factory, trained):
     Its best epoch is that of the least mean IoU, so that it is not the last; its first
     two say that they took 25 minutes.
     """
-    from train_tf.run import task as training
+    from train_tf.run import training
     from train_tf.run.checkpoints import Checkpoints
     from unet_tf.training import UNetTask
 

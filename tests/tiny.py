@@ -98,7 +98,7 @@ def write_small_sets(folder, counts=(400, 100)):
 
 @dataclasses.dataclass(frozen=True)
 class BareConfig:
-    """What a `train_tf.run.loop.Run` uses of a config."""
+    """What a `train_tf.run.resumable_run.Run` uses of a config."""
 
     run_folder: Path
     epochs: int = 3

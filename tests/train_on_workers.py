@@ -94,7 +94,7 @@ def main(folder, data_dir, *arguments):
     command_line.start_tensorflow()
     from cvae_tf.training import CVAETask
     from train_tf.distributed import cluster
-    from train_tf.run import task as training
+    from train_tf.run import training
     from unet_tf.training import UNetTask
 
     folder = Path(folder)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from keras import layers
 
 from train_tf.data import pipeline
 from train_tf.data.datasets import DATASETS
@@ -15,6 +14,7 @@ from train_tf.data.splits import split_examples
 from train_tf.data.tfds import open_dataset, read_arrays
 from train_tf.devices import require_memory
 from train_tf.errors import InputError
+from unet_tf.augmentation import augmentation
 from unet_tf.masks import IGNORE
 
 PETS = "oxford_iiit_pet"
@@ -86,17 +86,6 @@ def training_batches(data, config, epochs, replicas=pipeline.SINGLE_REPLICA):
 def evaluation_batches(split, batch_size, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a split in its order: float32 images in [0, 1], masks."""
     return pipeline.evaluation_batches(split[:2], batch_size, _to_float, replicas)
-
-
-def augmentation():
-    """Keras layers that augment training images and masks at random."""
-    return (
-        layers.RandomFlip("horizontal"),
-        layers.RandomZoom((-0.25, 0.25), fill_mode="reflect"),
-        layers.RandomRotation(0.06, fill_mode="reflect"),
-        layers.RandomBrightness(0.2, value_range=(0, 1)),
-        layers.RandomContrast(0.3, value_range=(0, 1)),
-    )
 
 
 def class_colours(count):

@@ -7,10 +7,10 @@ import tensorflow as tf
 from train_tf import devices
 from train_tf.assertions import within
 from train_tf.config import choose
-from train_tf.data.image_ops import decode_image
+from train_tf.data.decode_image import decode_image
 from train_tf.export import Signature, export
 from train_tf.optimizers import ConvMuon
-from train_tf.run import task
+from train_tf.run import training
 from train_tf.schedule import learning_rate
 from unet_tf import data, evaluation, report
 from unet_tf.blocks import DOWN_BLOCKS, UP_BLOCKS
@@ -57,10 +57,10 @@ def train(config):
         >>> results = train(UNetConfig(down="strided", up="upsample", loss="dice"))
         >>> results["test"]["mean_iou"]
     """
-    return task.train(config, UNetTask)
+    return training.train(config, UNetTask)
 
 
-class UNetTask(task.Task):
+class UNetTask(training.Task):
     monitor = "val_mean_iou"
     printed_metrics = {
         "loss": "loss",

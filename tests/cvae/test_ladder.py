@@ -14,7 +14,8 @@ from cvae_tf.ladder.networks import (
     latent_discriminator,
 )
 from cvae_tf.likelihoods import LIKELIHOODS, Gaussian
-from train_tf.run.loop import Run, fit
+from train_tf.run.fit import fit
+from train_tf.run.resumable_run import Run
 
 SHAPE, CLASSES = (8, 8, 1), 3
 

@@ -67,7 +67,7 @@ def test_run_interrupted_in_an_epoch_ends_with_the_same_results(
 ):
     config = tiny_cvae_config(tmp_path, small_sets)
     with monkeypatch.context() as patch:
-        patch.setattr("train_tf.run.task._callbacks", lambda *_: [Interruption()])
+        patch.setattr("train_tf.run.training._callbacks", lambda *_: [Interruption()])
         with pytest.raises(KeyboardInterrupt):
             train(config)
     results = train(dataclasses.replace(config, resume=True))

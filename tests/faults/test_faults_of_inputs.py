@@ -14,7 +14,7 @@ from tiny import BareConfig, write_photos_and_masks
 from serve_tf.rest import to_request
 from serve_tf.server import RequestRejected
 from train_tf.errors import InputError
-from train_tf.run.loop import REQUIRED_RESULTS
+from train_tf.run.resumable_run import REQUIRED_RESULTS
 
 pytestmark = pytest.mark.slow
 TIMES = 100
@@ -114,7 +114,7 @@ def stopped_run(tmp_path):
     """The folder of a run that was stopped after two of three epochs, and its model."""
     import keras
 
-    from train_tf.run.loop import Run
+    from train_tf.run.resumable_run import Run
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -142,8 +142,8 @@ FILES = [
 @pytest.mark.parametrize("name", FILES)
 def test_damaged_run_folder(name, stopped_run, tmp_path, record, capsys):
     from train_tf import devices
-    from train_tf.run import task as training
-    from train_tf.run.loop import Run
+    from train_tf.run import training
+    from train_tf.run.resumable_run import Run
 
     folder, model = stopped_run
     intact = tmp_path / "intact"

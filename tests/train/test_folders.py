@@ -73,7 +73,7 @@ def test_ids_past_the_given_number_are_told_with_their_file(tmp_path):
         read(images, masks, classes=3)
 
 
-def test_masks_of_one_class_alone_are_refused(tmp_path):
+def test_masks_of_one_class_alone_are_rejected(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     save_masks(masks, [0])
     with pytest.raises(InputError, match="two classes or more"):
@@ -99,7 +99,7 @@ def test_black_and_white_masks_have_two_classes(tmp_path):
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), IDS > 0)
 
 
-def test_masks_of_colours_or_fractions_are_refused(tmp_path):
+def test_masks_of_colours_or_fractions_are_rejected(tmp_path):
     Image.fromarray(np.stack([IDS, IDS, 0 * IDS], -1)).save(tmp_path / "colour.png")
     Image.fromarray(IDS.astype("float32")).save(tmp_path / "fraction.tif")
     for name in ("colour.png", "fraction.tif"):

@@ -1,4 +1,4 @@
-"""Pictures of every kind arrive as a person sees them, or are refused by name."""
+"""Pictures of every kind arrive as a person sees them, or are rejected by name."""
 
 import numpy as np
 import pytest
@@ -108,7 +108,7 @@ def damaged_files(folder):
     return sorted(folder.iterdir())
 
 
-def test_files_that_cannot_be_read_are_refused_by_name(tmp_path):
+def test_files_that_cannot_be_read_are_rejected_by_name(tmp_path):
     files = [*damaged_files(tmp_path), tmp_path / "missing.png"]
     assert len(files) == 9
     for file in files:

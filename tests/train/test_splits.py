@@ -23,7 +23,7 @@ def test_splits_are_drawn_by_seed_and_share_nothing():
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_part_that_would_be_empty_is_refused(count):
+def test_part_that_would_be_empty_is_rejected(count):
     with pytest.raises(
         InputError,
         match="Expected 6 examples or more, so that each of validation, train has one. "

@@ -1,4 +1,4 @@
-"""Options: each is written once, and wrong values are refused."""
+"""Options: each is written once, and wrong values are rejected."""
 
 import ast
 import dataclasses
@@ -70,7 +70,7 @@ def test_block_or_loss_is_added_by_one_entry(
 
 
 @pytest.mark.parametrize("option", ["down", "up", "loss"])
-def test_unknown_choice_in_python_is_refused_with_the_choices(option):
+def test_unknown_choice_in_python_is_rejected_with_the_choices(option):
     config = UNetConfig(**{option: "banana"})
     with pytest.raises(InputError, match=f"--{option} to be one of .*banana"):
         model = build(config, (16, 16, 3), 2)
@@ -96,7 +96,7 @@ def test_unknown_choice_in_python_is_refused_with_the_choices(option):
     ],
     ids=str,
 )
-def test_number_out_of_range_is_refused_with_the_range(wrong):
+def test_number_out_of_range_is_rejected_with_the_range(wrong):
     name, value = next(iter(wrong.items()))
     option = name.replace("_", "-")
     with pytest.raises(InputError, match=f"--{option} from .* to .*Received: {value}"):
@@ -104,12 +104,12 @@ def test_number_out_of_range_is_refused_with_the_range(wrong):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "/tmp/x"])
-def test_name_that_would_leave_its_folder_is_refused(name):
+def test_name_that_would_leave_its_folder_is_rejected(name):
     with pytest.raises(InputError, match="--name"):
         UNetConfig(name=name)
 
 
-def test_network_too_wide_for_any_machine_is_refused():
+def test_network_too_wide_for_any_machine_is_rejected():
     with pytest.raises(InputError, match="1024 x 2.8"):
         UNetConfig(filters=1024, depth=8, image_size=256)
 
@@ -173,7 +173,7 @@ def test_search_space_holds_valid_values_and_the_defaults():
 
 
 @pytest.mark.parametrize("wrong", [{"trials": 0}, {"tune": ()}], ids=str)
-def test_search_over_nothing_is_refused(wrong):
+def test_search_over_nothing_is_rejected(wrong):
     (name,) = wrong
     with pytest.raises(InputError, match=f"--{name}.*Received"):
         TuneUNetConfig(**wrong)

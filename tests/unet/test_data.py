@@ -134,7 +134,7 @@ def test_images_that_do_not_fit_into_memory_are_not_read(tmp_path, monkeypatch):
         data.load_data(UNetConfig(images=images, masks=masks))
 
 
-def test_split_without_a_pixel_that_counts_is_refused(tmp_path):
+def test_split_without_a_pixel_that_counts_is_rejected(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=8)
     config = dataclasses.replace(tiny_config(tmp_path), images=images, masks=masks)
     (seen,) = data.load_data(config).validation.names
@@ -144,7 +144,7 @@ def test_split_without_a_pixel_that_counts_is_refused(tmp_path):
         data.load_data(config)
 
 
-def test_too_few_images_for_three_splits_are_refused(tmp_path):
+def test_too_few_images_for_three_splits_are_rejected(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=3)
     with pytest.raises(
         ValueError, match="Expected 4 examples or more.*validation.*Received: 3"
@@ -152,11 +152,11 @@ def test_too_few_images_for_three_splits_are_refused(tmp_path):
         data.load_data(UNetConfig(images=images, masks=masks, image_size=16))
 
 
-def test_images_that_cannot_fit_are_refused_before_any_is_read(tiny, monkeypatch):
-    def refuse(*_):
+def test_images_that_cannot_fit_are_rejected_before_any_is_read(tiny, monkeypatch):
+    def fail(*_):
         raise AssertionError("read images")
 
-    monkeypatch.setattr(data, "read_arrays", refuse)
+    monkeypatch.setattr(data, "read_arrays", fail)
     config = dataclasses.replace(tiny, image_size=8192)
     with pytest.raises(InputError, match="599 images.*8192x8192.*--image-size"):
         data.load_data(config)

@@ -1,4 +1,4 @@
-"""Losses: values worked by hand, no dependence on batches, wrong masks refused."""
+"""Losses: values worked by hand, no dependence on batches, wrong masks rejected."""
 
 import math
 
@@ -140,14 +140,14 @@ def test_shapes_that_do_not_match_are_named(name, shape):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_logits_of_a_single_class_are_refused(name):
+def test_logits_of_a_single_class_are_rejected(name):
     with pytest.raises(ValueError, match="two classes or more"):
         LOSSES[name]()(np.ones((2, 8, 8, 3)), np.full((2, 8, 8, 1), 0.9))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("wrong", [3, 7, 254, -1])
-def test_class_ids_out_of_range_are_refused_by_name(name, wrong):
+def test_class_ids_out_of_range_are_rejected_by_name(name, wrong):
     masks = np.zeros((1, 2, 2), int)
     masks[0, 0, 1] = wrong
     with pytest.raises(ValueError, match=f"class ids 0 to 2.*{wrong}"):
@@ -156,7 +156,7 @@ def test_class_ids_out_of_range_are_refused_by_name(name, wrong):
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("wrong", [0.7, -0.3, float("nan")])
-def test_fractional_class_ids_are_refused(name, wrong):
+def test_fractional_class_ids_are_rejected(name, wrong):
     masks = np.array([[[0, wrong], [1, 2]]])
     with pytest.raises(ValueError, match=f"class ids 0 to 2, or 255.*{wrong}$"):
         LOSSES[name]()(masks, np.zeros((1, 2, 2, 3)))
@@ -166,7 +166,7 @@ def test_fractional_class_ids_are_refused(name, wrong):
 @pytest.mark.parametrize(
     "row", [(0, 0, 0), (0.2, 0.5, 0.3), (1, 1, 0), (0, 2, 0), (0, 255, 0)]
 )
-def test_rows_that_are_not_one_hot_are_refused(name, row):
+def test_rows_that_are_not_one_hot_are_rejected(name, row):
     # They counted as class 0, or as the largest.
     masks = np.eye(3)[np.zeros((1, 2, 2), int)]
     masks[0, 1, 0] = row

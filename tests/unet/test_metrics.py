@@ -96,7 +96,7 @@ def test_metrics_worked_by_hand():
     )
 
 
-def test_masks_of_another_shape_are_refused():
+def test_masks_of_another_shape_are_rejected():
     with pytest.raises(ValueError, match="masks of shape"):
         SegmentationMetrics(("a", "b")).update_state(
             np.zeros((1, 2, 3)), np.zeros((1, 3, 2, 2))
@@ -120,7 +120,7 @@ def one_hot(row):
     ],
     ids=["too large", "negative", "fraction", "zeros", "soft"],
 )
-def test_invalid_masks_are_refused(masks, message):
+def test_invalid_masks_are_rejected(masks, message):
     metric = SegmentationMetrics(NAMES)
     with pytest.raises(ValueError, match=message):
         metric.update_state(masks, np.zeros((1, 2, 2, 3)))
@@ -137,7 +137,7 @@ def test_invalid_masks_in_a_compiled_function_count_nothing():
     assert np.sum(metric.confusion) == 1
 
 
-def test_sample_weight_is_refused():
+def test_sample_weight_is_rejected():
     # It was ignored without a word.
     with pytest.raises(ValueError, match="Expected no sample_weight.*Received"):
         SegmentationMetrics(NAMES).update_state(
@@ -145,7 +145,7 @@ def test_sample_weight_is_refused():
         )
 
 
-def test_logits_of_another_number_of_classes_are_refused():
+def test_logits_of_another_number_of_classes_are_rejected():
     with pytest.raises(ValueError, match="logits of 3 classes.*1, 2, 2, 4"):
         SegmentationMetrics(NAMES).update_state(
             np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 4))

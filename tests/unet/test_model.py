@@ -175,7 +175,7 @@ def test_compiled_by_xla_a_variant_gives_the_same_loss():
 @pytest.mark.parametrize(
     "wrong", [{"classes": 1}, {"filters": 0}, {"depth": 0}], ids=str
 )
-def test_wrong_numbers_are_refused_by_name(wrong):
+def test_wrong_numbers_are_rejected_by_name(wrong):
     [(name, value)] = wrong.items()
     with pytest.raises(ValueError, match=f"{name} >= .*{name}={value}"):
         build_unet(**wrong)

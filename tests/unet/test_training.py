@@ -18,7 +18,7 @@ from tiny import tiny_config, write_photos_and_masks
 from train_tf import devices
 from train_tf.data.datasets import DATASETS
 from train_tf.errors import InputError
-from train_tf.run import task as training
+from train_tf.run import training
 from unet_tf.config import UNetConfig
 from unet_tf.data import load_data
 from unet_tf.evaluation import metrics_of
@@ -191,7 +191,7 @@ def test_resumed_run_keeps_its_precision(trained, tmp_path, monkeypatch):
         training.best_value(config, UNetTask)
 
 
-def test_existing_run_is_refused_before_data_is_read(trained, monkeypatch):
+def test_existing_run_is_rejected_before_data_is_read(trained, monkeypatch):
     config, *_ = trained
     monkeypatch.setattr(UNetTask, "load", pytest.fail)
     with pytest.raises(InputError, match="There is a run in .*--resume"):
@@ -213,7 +213,7 @@ def test_existing_run_is_refused_before_data_is_read(trained, monkeypatch):
         ({"runs_dir": "there", "images": Path("of it")}, None),
     ],
 )
-def test_worker_with_other_options_or_data_is_refused(
+def test_worker_with_other_options_or_data_is_rejected(
     change, message, tiny, monkeypatch
 ):
     chief = SimpleNamespace(config=tiny, split={"train": ["cat"]})
@@ -258,7 +258,7 @@ def test_complete_run_says_what_extends_it(done, advice, monkeypatch, capsys):
     assert f"after epoch {done}; a larger {advice} extends" in capsys.readouterr().out
 
 
-def test_resuming_with_other_images_is_refused(trained_on_own, tmp_path):
+def test_resuming_with_other_images_is_rejected(trained_on_own, tmp_path):
     config, _ = trained_on_own
     images, masks = tmp_path / "images", tmp_path / "masks"
     shutil.copytree(config.images, images)
@@ -325,7 +325,7 @@ def test_nothing_is_written_if_the_data_is_invalid(tmp_path):
     assert not config.runs_dir.exists() and not config.saved_models_dir.exists()
 
 
-def test_image_too_large_for_memory_is_refused_before_anything_is_written(tmp_path):
+def test_image_too_large_for_memory_is_rejected_before_anything_is_written(tmp_path):
     images, masks = write_photos_and_masks(tmp_path, count=8)
     config = UNetConfig(
         images=images,

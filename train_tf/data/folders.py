@@ -100,7 +100,7 @@ def _read_pair(image_file, mask_file, resize):
             f"{image_file.name} has {image.shape[1]}x{image.shape[0]}"
         )
     ids = set(np.unique(mask).tolist())
-    # Ids beyond 255 are refused by the caller, who knows the number of classes.
+    # Ids beyond 255 are rejected by the caller, who knows the number of classes.
     mask = np.clip(mask, 0, 255).astype("uint8")
     return _Pair(*resize(image, mask[..., None]), ids, mask_file)
 

@@ -36,7 +36,7 @@ from train_tf.distributed.cluster import START_SECONDS, check_alone
 from train_tf.errors import InputError, WorkerLost
 from train_tf.files import read_json
 from train_tf.run.folder import CONFIG, Folder, write_or_verify
-from train_tf.run.task import best_value
+from train_tf.run.training import best_value
 from train_tf.search.chief import heartbeat, role, serve
 from train_tf.search.trials import TrialReport
 
@@ -58,7 +58,7 @@ def search(config, config_class, task_class, space):
             if they lie in the search space; a search in one process also trains them
             for the full number of epochs.
         config_class: the config of a training.
-        task_class: the `train_tf.run.task.Task` of a training.
+        task_class: the `train_tf.run.training.Task` of a training.
         space: option to its values, or to a `train_tf.config.LogUniform`.
 
     Returns:

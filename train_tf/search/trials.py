@@ -16,7 +16,7 @@ class TrialReport:
     Args:
         folder: the search's folder.
         options: options of all trials, a dict for JSON.
-        monitor, mode: as for `train_tf.run.loop.Run`.
+        monitor, mode: as for `train_tf.run.resumable_run.Run`.
         start: the searched options on the command line, name to value; None if they are
             not in the search space.
     """

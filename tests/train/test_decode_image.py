@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 from train.test_images import COLOUR, GREY, as_mode
 
-from train_tf.data.image_ops import MAX_PIXELS, decode_image
+from train_tf.data.decode_image import MAX_PIXELS, decode_image
 from train_tf.data.images import read_image
 
 decode = tf.function(decode_image, input_signature=[tf.TensorSpec((), tf.string)])

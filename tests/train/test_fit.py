@@ -18,7 +18,8 @@ from tiny import ROOT, BareConfig
 from weight_files import assert_same_weights
 
 from train_tf.errors import InputError
-from train_tf.run.loop import Run, fit
+from train_tf.run.fit import fit
+from train_tf.run.resumable_run import Run
 from unet_tf.config import UNetConfig
 from unet_tf.training import train
 

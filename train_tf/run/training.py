@@ -17,8 +17,9 @@ from train_tf.errors import InputError
 from train_tf.files import atomic_write, read_json
 from train_tf.macs import macs
 from train_tf.run.callbacks import Progress, TensorBoard
-from train_tf.run.loop import Run, check_run_folder, fit
+from train_tf.run.fit import fit
 from train_tf.run.report import draw_curves, provenance
+from train_tf.run.resumable_run import Run, check_run_folder
 
 PRECISION = "precision.json"
 MODEL = "model.keras"
@@ -37,7 +38,7 @@ class Task(abc.ABC):
         data: what `load` returns.
         counts: number of examples of the splits "train", "validation" and "test".
         split: what must be the same when the run is resumed; a dict for JSON.
-        monitor, mode: as for `train_tf.run.loop.Run`.
+        monitor, mode: as for `train_tf.run.resumable_run.Run`.
         printed_metrics: titles by name in the history, printed after each epoch.
         plotted_metrics: titles by name in the history, plotted over the epochs.
         inputs: `tf.TensorSpec`s of the model's inputs.
