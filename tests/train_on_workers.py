@@ -68,7 +68,8 @@ def with_sgd(task_class):
     class SGDTask(task_class):
         def build(self):
             model = super().build()
-            rate = 1e-5 if isinstance(model.optimizer, keras.optimizers.Adam) else 0.001
+            # The gradients of the VAE are sums over pixels, and large.
+            rate = 3e-6 if isinstance(model.optimizer, keras.optimizers.Adam) else 0.001
             model.optimizer = keras.optimizers.SGD(rate)
             return model
 
