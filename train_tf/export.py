@@ -58,8 +58,9 @@ def export(folder, signatures, description):
     # ExportArchive tracks the variables used by the functions; tracking the model too
     # would save each variable twice.
     archive = keras.export.ExportArchive()
-    for name, signature in signatures.items():
-        archive.add_endpoint(name, _guarded(signature), list(signature.specs.values()))
+    functions = {name: _compiled(signature) for name, signature in signatures.items()}
+    for name, function in functions.items():
+        archive.add_endpoint(name, function)
     with atomic_write(target) as partial:
         archive.write_out(str(partial), verbose=False)
         extra = partial / "assets.extra"
@@ -69,7 +70,7 @@ def export(folder, signatures, description):
                 writer.write(_request(target.parent.name, name, signature))
         loaded = tf.saved_model.load(str(partial))
         difference = max(
-            _difference(loaded.signatures[name], signature)
+            _difference(loaded.signatures[name], functions[name], signature)
             for name, signature in signatures.items()
         )
         if difference >= TOLERANCE:
@@ -170,18 +171,21 @@ def max_abs_difference(one, other):
     return float(np.abs(one.astype("float64") - other).max(initial=0))
 
 
-def _guarded(signature):
-    """The signature's function, with a check of its inputs' shapes.
+def _compiled(signature):
+    """The signature's function, traced, with a check of its inputs' shapes.
 
     Neither TensorFlow Serving nor the session checks shapes, and an operation that gets
     too few axes may end the whole process.
     """
-    shapes = [spec.shape for spec in signature.specs.values()]
+    specs = list(signature.specs.values())
 
-    def guarded(*inputs):
+    @tf.function(input_signature=specs, autograph=False)
+    def compiled(*inputs):
+        shapes = [spec.shape for spec in specs]
         return signature.function(*map(tf.ensure_shape, inputs, shapes))
 
-    return guarded
+    compiled.get_concrete_function()
+    return compiled
 
 
 def _request(model, signature_name, signature):
@@ -194,10 +198,9 @@ def _request(model, signature_name, signature):
     return log.SerializeToString()
 
 
-def _difference(loaded, signature):
+def _difference(loaded, function, signature):
     inputs = [tf.constant(example) for example in signature.examples]
-    # Compiled, because eager operations round differently.
-    expected = tf.function(signature.function)(*inputs)
+    expected = function(*inputs)
     outputs = loaded(**dict(zip(signature.specs, inputs, strict=True)))
     return max(
         max_abs_difference(outputs[name].numpy(), value.numpy())

@@ -84,7 +84,9 @@ class TensorBoard(keras.callbacks.Callback):
         step = epoch + 1
         if not self.graph_is_written:  # tracing it earlier would delay the first step
             with self.training.as_default():
-                forward = tf.function(self.model).get_concrete_function(self.inputs)
+                forward = tf.function(
+                    self.model, autograph=False
+                ).get_concrete_function(self.inputs)
                 tf.summary.graph(forward.graph)
             self.graph_is_written = True
         for name, value in logs.items():
