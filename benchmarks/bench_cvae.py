@@ -1,7 +1,7 @@
-"""Training speed of the VAEs beside the reference notebook's in PyTorch; see --help.
+"""Training speed of the VAEs beside a re-implementation in PyTorch; see --help.
 
 All train on one repeated batch of noise. Before timing, `--network resnet18` and the
-reference are given the same weights and must return the same latents and images.
+re-implementation are given the same weights, and must return the same outputs.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from train_tf import command_line
 
 @dataclasses.dataclass(frozen=True)
 class BenchCVAEConfig:
-    """Compare the training speed of our VAEs and the reference."""
+    """Compare the training speed of our VAEs and the re-implementation in PyTorch."""
 
     dataset: tuple[Literal["mnist", "cifar10"], ...] = ("mnist", "cifar10")
     """Data sets whose image size is used."""

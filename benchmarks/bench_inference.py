@@ -62,7 +62,7 @@ def main(config):
 
 
 def _export_for_all(folder):
-    """Export the UNet; returns name to runtime and file of each implementation."""
+    """Export the UNet; return a dict, implementation -> (runtime, file)."""
     from serve_tf.runtimes import export_to
     from train_tf import devices
     from unet_tf.config import UNetConfig

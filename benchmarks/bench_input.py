@@ -62,13 +62,13 @@ def _line(row):
     ).format(**row)
 
 
-def _start(name, task):
+def _start(name, case):
     command_line.start_tensorflow()
     from train_tf import devices
     from train_tf.data.pipeline import SINGLE_REPLICA
 
     devices.set_up("auto", 0)
-    if task == "unet":
+    if case == "unet":
         from unet_tf.config import UNetConfig
         from unet_tf.training import UNetTask
 
@@ -77,7 +77,7 @@ def _start(name, task):
         from cvae_tf.config import CVAEConfig
         from cvae_tf.training import CVAETask
 
-        task = CVAETask(CVAEConfig(dataset=task))
+        task = CVAETask(CVAEConfig(dataset=case))
     batches = task.training_batches(range(1_000_000), SINGLE_REPLICA)
     if name == "one batch, repeated":
         batches = batches.take(1).cache().repeat()

@@ -10,28 +10,28 @@ SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 HELD_OUT = 1000  # validation images that `time_to_target` evaluates on
 
 
-def start_ours(name, task):
+def start_ours(name, case):
     """Train on one repeated batch of noise."""
     import numpy as np
     from interleaved import step_of
 
     from train_tf.macs import macs
 
-    training = _our_task(name, task)
-    model, batch_size = training.build(), training.config.batch_size
+    task = _our_task(name, case)
+    model, batch_size = task.build(), task.config.batch_size
     rng = np.random.default_rng(0)
-    images = rng.random((batch_size, *SHAPES[task["dataset"]]), "float32")
+    images = rng.random((batch_size, *SHAPES[case["dataset"]]), "float32")
     labels = rng.integers(0, 10, batch_size).astype("int32")
-    if name == "ours resnet18" and task["precision"] == "float32":
-        _save_weights(model, images[:2], labels[:2], task["weights"])
+    if name == "ours resnet18" and case["precision"] == "float32":
+        _save_weights(model, images[:2], labels[:2], case["weights"])
     return step_of(model, images, labels), {
         "batch_size": batch_size,
-        "parameters": training.parameters_of(model),
-        "macs": sum(map(macs, training.networks(model))),
+        "parameters": task.parameters_of(model),
+        "macs": sum(map(macs, task.networks(model))),
     }
 
 
-def _our_task(name, task):
+def _our_task(name, case):
     from train_tf import command_line
 
     command_line.start_tensorflow()
@@ -39,11 +39,11 @@ def _our_task(name, task):
     from cvae_tf.training import CVAETask
     from train_tf import devices
 
-    devices.set_up(task["precision"], 0)
+    devices.set_up(case["precision"], 0)
     options = {}
     if name == "ours resnet18":
         options = {"network": "resnet18", "decoder_label": False}
-    return CVAETask(CVAEConfig(dataset=task["dataset"], **options))
+    return CVAETask(CVAEConfig(dataset=case["dataset"], **options))
 
 
 def _save_weights(model, images, labels, file):
@@ -61,17 +61,17 @@ def _save_weights(model, images, labels, file):
     np.savez(file, **weights, **outputs, input_images=images, labels=labels)
 
 
-def start_torch(name, task):
-    """Train the reference on one repeated batch of noise."""
+def start_torch(name, case):
+    """Train the re-implementation in PyTorch on one repeated batch of noise."""
     import torch
     from torch_cvae import ReferenceVAE
 
     torch.manual_seed(0)
-    shape = SHAPES[task["dataset"]]
+    shape = SHAPES[case["dataset"]]
     model = ReferenceVAE(shape)
-    if os.path.exists(task["weights"]):
-        _check_same(model, task["weights"])
-    step = _torch_step(model, name, task["precision"])
+    if os.path.exists(case["weights"]):
+        _check_same(model, case["weights"])
+    step = _torch_step(model, name, case["precision"])
     images = torch.rand(32, shape[2], *shape[:2])
     images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (32,))
@@ -142,18 +142,18 @@ def _shift_by_one_pixel(_, inputs):
     return x.roll((-1, -1), (2, 3)) if x.shape[2] % 2 == 0 else x
 
 
-def time_to_target(name, task):
-    """Train on real images until held-out ones have the reference's -ELBO.
+def time_to_target(name, case):
+    """Train on real images until held-out ones have the reference notebook's -ELBO.
 
     Returns:
         Whether they have it, the seconds of training alone, and a curve of seconds and
         -ELBO.
     """
     prepare = _prepare_ours if name.startswith("ours") else _prepare_torch
-    train, evaluate = prepare(name, task)
-    target = DATASETS[task["dataset"]].cvae.reference.negative_elbo
+    train, evaluate = prepare(name, case)
+    target = DATASETS[case["dataset"]].cvae.reference.negative_elbo
     seconds, curve, reached = 0.0, [], False
-    while not reached and seconds <= task["timeout"]:
+    while not reached and seconds <= case["timeout"]:
         start = time.perf_counter()
         train()
         seconds += time.perf_counter() - start
@@ -164,22 +164,22 @@ def time_to_target(name, task):
     return {"reached": reached, "seconds": seconds, "curve": curve}
 
 
-def _prepare_ours(name, task):
+def _prepare_ours(name, case):
     """The first epochs of a training of train_cvae.py."""
-    training = _our_task(name, task)
+    task = _our_task(name, case)
     from cvae_tf import data
     from train_tf.data.pipeline import SINGLE_REPLICA
 
-    model, validation = training.build(), training.data.validation
-    epochs = range(training.config.epochs)
-    batches = iter(training.training_batches(epochs, SINGLE_REPLICA))
+    model, validation = task.build(), task.data.validation
+    epochs = range(task.config.epochs)
+    batches = iter(task.training_batches(epochs, SINGLE_REPLICA))
     held_out = type(validation)(*(array[:HELD_OUT] for array in validation))
     held_out = data.evaluation_batches(held_out, 100)
     model.make_train_function()
     model.train_function(batches)  # compiles
 
     def train():
-        for _ in range(task["steps"]):
+        for _ in range(case["steps"]):
             model.train_function(batches)
 
     def evaluate():
@@ -189,7 +189,7 @@ def _prepare_ours(name, task):
     return train, evaluate
 
 
-def _prepare_torch(name, task):
+def _prepare_torch(name, case):
     import torch
     from torch_cvae import ReferenceVAE
 
@@ -199,9 +199,9 @@ def _prepare_torch(name, task):
     from cvae_tf import data
 
     torch.manual_seed(0)
-    images = data.load_images(task["dataset"])
+    images = data.load_images(case["dataset"])
     model = ReferenceVAE(images.image_shape)
-    step = _torch_step(model, name, task["precision"])
+    step = _torch_step(model, name, case["precision"])
 
     def batch(split, rows):
         pixels = torch.from_numpy(split.images[rows]).permute(0, 3, 1, 2).float() / 255
@@ -212,7 +212,7 @@ def _prepare_torch(name, task):
 
     def train():
         count = len(images.train.labels)
-        for _ in range(task["steps"]):
+        for _ in range(case["steps"]):
             step(*batch(images.train, torch.randint(0, count, (32,)).numpy()))
 
     def evaluate():

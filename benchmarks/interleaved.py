@@ -44,7 +44,7 @@ def compare(programs, rounds, times):
     """Start programs, run them in interleaved turns, and end them.
 
     Args:
-        programs: name to a function and its arguments; ratios are to the first. The
+        programs: dict, name -> (function, its arguments); ratios are to the first. The
             function returns another, which does the work once, and a dict of facts.
         rounds: number of rounds; each program runs once in each round.
         times: repetitions per round.

@@ -1,7 +1,7 @@
 """Time to the reference notebook's -ELBO; see --help.
 
 First the compact network trains on real images until it reaches, on held-out images,
-the -ELBO that the reference notebook reports at its end. Then the reference, in
+the -ELBO that the reference notebook reports at its end. Then the re-implementation, in
 PyTorch, trains for up to `--timeout-factor` times as long. Start-up, compilation and
 evaluations are not counted.
 """
@@ -23,13 +23,13 @@ LONGEST = 3600  # seconds, for ours
 
 @dataclasses.dataclass(frozen=True)
 class TimeToTargetConfig:
-    """Train our compact VAE and the reference to the -ELBO of the notebook."""
+    """Train our compact VAE and the PyTorch one to the reference notebook's -ELBO."""
 
     dataset: Literal["mnist", "cifar10"] = "mnist"
     """Data set to train on."""
 
     timeout_factor: float = 10.0
-    """Time limit of the reference, in multiples of our time."""
+    """Time limit of the PyTorch VAE, in multiples of our time."""
 
     out: Path | None = None
     """JSON file to write; by default results/time_to_target_<dataset>.json."""
@@ -57,11 +57,11 @@ def main(config):
 
     ours = reach(OURS, LONGEST)
     if not ours["reached"]:
-        raise InputError(f"Ours did not reach the reference's -ELBO: {ours}")
+        raise InputError(f"Ours did not reach the notebook's -ELBO: {ours}")
     theirs = reach(THEIRS, config.timeout_factor * ours["seconds"])
     print(
-        f"{config.dataset}: ours reached the reference's -ELBO in "
-        f"{ours['seconds']:.0f} s; the reference "
+        f"{config.dataset}: ours reached the notebook's -ELBO in "
+        f"{ours['seconds']:.0f} s; PyTorch "
         f"{'reached' if theirs['reached'] else 'did not reach'} it in "
         f"{theirs['seconds']:.0f} s"
     )

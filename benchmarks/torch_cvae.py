@@ -1,6 +1,6 @@
-"""The reference notebook's VAE in PyTorch.
+"""The reference notebook's architecture in PyTorch, with a label embedding of ten rows.
 
-`--network resnet18 --no-decoder-label` is modelled on it.
+It has the same weights as `--network resnet18 --no-decoder-label`.
 """
 
 import math
@@ -119,7 +119,7 @@ def set_weights(module, weights):
 
     Args:
         module: an `Encoder` or a `Decoder`.
-        weights: path, for example "stage_1_1_a/kernel", to array.
+        weights: dict, path such as "stage_1_1_a/kernel" -> array.
 
     Raises:
         ValueError: if weights are missing.

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class NormalizedReLU(nn.Sequential):
-    """A convolution without bias, batch norm and ReLU."""
+    """A convolution (no bias), then batch norm, then ReLU."""
 
     def __init__(self, convolution):
         channels = convolution.out_channels

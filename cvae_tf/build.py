@@ -23,7 +23,7 @@ def build_cvae(
     width=None,
     beta=1.0,
     loss_weights=None,
-    warm_up_steps=600,
+    loss_warm_up_steps=600,
     seed=0,
 ):
     """Build a conditional VAE, in Keras's global precision, not compiled.
@@ -40,16 +40,16 @@ def build_cvae(
         latents, detail_latents, width: sizes of the network; None for its defaults.
         beta: weight of the rate.
         loss_weights: a `LossWeights`, or a dict of its values by name ("compact" only).
-        warm_up_steps: number of training steps in which terms of the loss are phased
-            in ("compact" only).
+        loss_warm_up_steps: number of training steps in which terms of the loss are
+            phased in ("compact" only).
         seed: integer seed of the latents' noise.
 
     Returns:
         A `CVAE`; for "compact" a `LadderCVAE`.
 
     Raises:
-        InputError: if there is no such network or likelihood, or the network has no
-            such size.
+        InputError: if there is no such network or likelihood, or the network
+            does not take one of the sizes.
         ValueError: if height or width is not a multiple of 4 (not for "resnet18").
 
     Example:
@@ -75,7 +75,7 @@ def build_cvae(
     if not details:
         return CVAE(encoder, decoder, likelihood, **settings)
     if loss_weights is None and not decoder_label:
-        # Its output cannot depend on the label.
+        # The coarse image does not depend on the label.
         loss_weights = LossWeights(adversarial=0, label=0, cycle=0)
     return LadderCVAE(
         encoder,
@@ -87,6 +87,6 @@ def build_cvae(
         ),
         auxiliary_classifier=auxiliary_classifier(image_shape, classes),
         loss_weights=loss_weights,
-        warm_up_steps=warm_up_steps,
+        loss_warm_up_steps=loss_warm_up_steps,
         **settings,
     )

@@ -29,8 +29,9 @@ class CVAEOptions:
     """Images to train on."""
 
     network: Literal[*names_in("cvae_tf.networks", "NETWORKS")] = "compact"
-    """compact: a ladder of latents that follows the label, under 2 million parameters;
-    plain: one level of latents, under 1 million; resnet18: one level, 20 million."""
+    """compact: a style vector and two maps of detail latents, trained so that a redrawn
+    image shows the requested label, under 2 million parameters; plain: one level of
+    latents, under 1 million; resnet18: one level, 20 million."""
 
     likelihood: Literal[*names_in("cvae_tf.likelihoods", "LIKELIHOODS")] = "gaussian"
     """Likelihood of the pixels: Gaussian with one scale shared by all; Bernoulli, whose
@@ -118,7 +119,7 @@ class CVAEConfig(RunConfig, CVAEOptions):
     def loss_weights(self):
         """Arguments of `cvae_tf.LossWeights`."""
         weights = DATASETS[self.dataset].cvae.loss_weights
-        if not self.decoder_label:  # no output can depend on the label
+        if not self.decoder_label:  # the coarse image does not depend on it
             return {name: w if name == "coarse" else 0 for name, w in weights.items()}
         if self.label_weight is not None:
             weights = weights | {"label": self.label_weight}

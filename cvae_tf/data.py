@@ -26,7 +26,7 @@ class LabelledImages(NamedTuple):
     validation: Split
     test: Split
     class_names: tuple[str, ...]
-    horizontal_flip: bool  # see `train_tf.data.datasets.DatasetSpec`
+    horizontal_flip: bool  # see `train_tf.data.datasets.CVAESpec`
 
     @property
     def image_shape(self):
@@ -74,26 +74,26 @@ def load_images(dataset, data_dir=None, seed=0):
     splits = {
         name: Split(*(array[i] for array in training)) for name, i in rows.items()
     }
-    images = LabelledImages(
+    data = LabelledImages(
         **splits,
         test=test,
         class_names=spec.class_names,
-        horizontal_flip=spec.horizontal_flip,
+        horizontal_flip=spec.cvae.horizontal_flip,
     )
-    print("Split:", ", ".join(f"{name} {n:,}" for name, n in images.counts.items()))
-    return images
+    print("Split:", ", ".join(f"{name} {n:,}" for name, n in data.counts.items()))
+    return data
 
 
-def training_batches(images, config, epochs, replicas=pipeline.SINGLE_REPLICA):
+def training_batches(data, config, epochs, replicas=pipeline.SINGLE_REPLICA):
     """Batches of a `range` of epochs: float32 images in [0, 1], and labels."""
 
     def prepare(batch, labels, draws):
-        if images.horizontal_flip:
+        if data.horizontal_flip:
             batch = random_flip(batch, draws)
         return to_float(batch), labels
 
     return pipeline.training_batches(
-        images.train, config.batch_size, prepare, epochs, config.seed, replicas
+        data.train, config.batch_size, prepare, epochs, config.seed, replicas
     )
 
 

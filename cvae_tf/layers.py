@@ -6,7 +6,25 @@ import math
 import keras
 from keras import layers, ops
 
-from cvae_tf.likelihoods import LOG_VAR_BOUND, Float32Layer, bound_log_var
+# Larger than the absolute log of any variance that occurs; exp(12) does not overflow
+# float32.
+LOG_VAR_BOUND = 12.0
+
+
+class Float32Layer(layers.Layer):
+    """A layer that computes in float32, whatever the networks compute in."""
+
+    def __init__(self, **settings):
+        super().__init__(**{**settings, "dtype": "float32"})
+
+    def get_config(self):
+        # Keras leaves the name out for a layer that has an __init__ and no get_config.
+        return {**super().get_config(), "name": self.name}
+
+
+def bound_log_var(log_var, bound=LOG_VAR_BOUND):
+    """Bound a log variance smoothly to (-bound, bound); gradients stay finite."""
+    return bound * ops.tanh(ops.cast(log_var, "float32") / bound)
 
 
 @keras.saving.register_keras_serializable("cvae_tf")

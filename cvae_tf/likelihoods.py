@@ -1,17 +1,16 @@
-"""Likelihoods p(x | z): distortion of images, and the KL divergence of latents.
+"""Likelihoods p(x | z, y): the distortion of images.
 
 A likelihood turns the decoder's outputs, real numbers, into a density or a probability
-of the image.
+of the image x, given its latents z and its label y.
 """
 
 import math
 
 import keras
-from keras import layers, ops
+from keras import ops
 
-# Larger than the absolute log of any variance that occurs; exp(12) does not overflow
-# float32.
-LOG_VAR_BOUND = 12.0
+from cvae_tf.layers import LOG_VAR_BOUND, Float32Layer
+
 # The 256 grey levels of 8-bit pixels on [0, 1] are 1/255 apart: half a level is 1/510.
 HALF_LEVEL = 1 / 510
 # The lower bound of the scale is half of the 1/256 bin that bits/dim uses.
@@ -19,26 +18,19 @@ MIN_SCALE = 1 / 512
 MOMENTUM = 0.95  # momentum of the running variance
 
 
-class Float32Layer(layers.Layer):
-    """A layer that computes in float32, whatever the networks compute in."""
-
-    def __init__(self, **settings):
-        super().__init__(**{**settings, "dtype": "float32"})
-
-    def get_config(self):
-        # Keras leaves the name out for a layer that has an __init__ and no get_config.
-        return {**super().get_config(), "name": self.name}
-
-
 class Likelihood(Float32Layer):
     """Base class. The outputs' channels are [location, further parameters].
 
-    Called with images and outputs, it gives the distortion of each image, -log p(x | z)
-    summed over pixels and channels, (batch,), nats.
+    The location is what the image is read from: pixel values for Gaussian and logistic,
+    logits for Bernoulli.
+
+    Called with images and outputs, it gives the distortion of each image,
+    -log p(x | z, y) summed over pixels and channels, (batch,), nats.
 
     Attributes:
         outputs_per_channel: number of outputs per pixel and channel.
-        is_density: whether p(x | z) is a density over pixel values scaled to [0, 1].
+        is_density: whether p(x | z, y) is a density over pixel values scaled to
+            [0, 1].
         mean_over_batch: function that averages over a whole batch, of which a replica
             may hold only a share.
     """
@@ -47,7 +39,7 @@ class Likelihood(Float32Layer):
     mean_over_batch = staticmethod(ops.mean)
 
     def mean(self, outputs):
-        """Convert the decoder's outputs to the image in [0, 1] at their location."""
+        """The image, in [0, 1], that the location of the outputs describes."""
         location = ops.split(outputs, self.outputs_per_channel, axis=-1)[0]
         return self.to_image(location)
 
@@ -83,7 +75,7 @@ class Gaussian(Likelihood):
         squares = ops.square(images - outputs)
         variance = self.variance
         if training:
-            # At the optimal variance its own gradient is zero.
+            # Through the optimal variance, the gradient of the loss is zero.
             variance = ops.maximum(
                 self.mean_over_batch(ops.stop_gradient(squares)), MIN_SCALE**2
             )
@@ -150,44 +142,14 @@ class DiscretizedLogistic(Likelihood):
         return -ops.sum(log_mass, axis=(1, 2, 3))
 
 
-def bound_log_var(log_var, bound=LOG_VAR_BOUND):
-    """Bound a log variance smoothly to (-bound, bound); gradients stay finite."""
-    return bound * ops.tanh(ops.cast(log_var, "float32") / bound)
-
-
-def normal_kl(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
-    """KL divergence of diagonal Gaussians, summed over all axes but the batch.
-
-    KL(q || p) = 1/2 sum [ (v_q + (m_q - m_p)^2) / v_p - 1 + log v_p - log v_q ]
-
-    Args:
-        mean, log_var: parameters of q, (batch, ...).
-        prior_mean, prior_log_var: parameters of p, the same shape or broadcast to it.
-
-    Returns:
-        (batch,), nats.
-    """
-    terms = normal_kl_terms(mean, log_var, prior_mean, prior_log_var)
-    return ops.sum(ops.reshape(terms, (ops.shape(terms)[0], -1)), axis=-1)
-
-
-def normal_kl_terms(mean, log_var, prior_mean=0.0, prior_log_var=0.0):
-    """The terms of `normal_kl`: nats per latent, in the shape of `mean`."""
-    mean, log_var, prior_mean, prior_log_var = (
-        ops.cast(x, "float32") for x in (mean, log_var, prior_mean, prior_log_var)
-    )
-    distance = ops.square(mean - prior_mean) + ops.exp(log_var)
-    return 0.5 * (distance * ops.exp(-prior_log_var) - 1 + prior_log_var - log_var)
-
-
 def bits_per_dimension(negative_elbo, image_shape, is_density):
     """Convert nats per image to bits per pixel and channel.
 
     Args:
         negative_elbo: nats per image.
         image_shape: (height, width, channels).
-        is_density: whether p(x | z) is a density over pixel values scaled to [0, 1]. If
-            so, log2 256 = 8 bits are added: density times a bin of width 1/256
+        is_density: whether p(x | z, y) is a density over pixel values scaled to [0, 1].
+            If so, log2 256 = 8 bits are added: density times a bin of width 1/256
             approximates a probability. No dequantisation noise is added, so the value
             is not an exact code length.
     """

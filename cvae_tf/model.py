@@ -1,7 +1,7 @@
 """The conditional VAE with one level of latents.
 
     loss       = distortion + beta * rate
-    distortion = -log p(x | z, label), summed over pixels and channels
+    distortion = -log p(x | z, y), summed over pixels and channels
     rate       = KL(q(z | x, label) || p(z)), summed over latents
 
 in nats per image, averaged over the images. This is the beta-VAE objective (Higgins et
@@ -17,8 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.kl_divergence import normal_kl, normal_kl_terms
 from cvae_tf.layers import Sampling
-from cvae_tf.likelihoods import bits_per_dimension, normal_kl, normal_kl_terms
+from cvae_tf.likelihoods import bits_per_dimension
 from train_tf.assertions import only_if, within
 from train_tf.distributed import replicas
 from train_tf.errors import InputError
@@ -243,7 +244,7 @@ class CVAE(keras.Model):
 
     def train_step(self, data):
         images, labels = images_and_labels(data)
-        _, count = replicas.replica_context()  # their gradients are summed
+        _, count = replicas.replica_context()  # the replicas' gradients are summed
         with tf.GradientTape(persistent=True) as tape:
             losses, terms = self.training_losses(images, labels)
             scaled = [self.optimizer.scale_loss(loss / count) for loss, _ in losses]

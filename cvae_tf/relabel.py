@@ -93,25 +93,25 @@ def evaluate_relabelling(
     out = Path(out)
     devices.set_up("auto", seed)
     relabeller = Relabeller(model)
-    images = load_images(relabeller.dataset, data_dir)
-    available = images.counts["test"]
+    data = load_images(relabeller.dataset, data_dir)
+    available = data.counts["test"]
     if count > available:
         raise InputError(
             f"Expected count (--count) of at most {available}. Received: {count}"
         )
-    draw_wrong_labels(out, relabeller, images.test, images.class_names, count, seed)
+    draw_wrong_labels(out, relabeller, data.test, data.class_names, count, seed)
     files = f"Figures: {out}/wrong_labels.png, {out}/all_labels.png"
     if not evaluate:
         return files
     classifier, accuracy = load_or_train_classifier(
-        relabeller.dataset, images, classifiers
+        relabeller.dataset, data, classifiers
     )
     scores = {
         "model": str(model),
-        "images": images.counts,
+        "images": data.counts,
         "classifier_accuracy": accuracy,
-        "classes": len(images.class_names),
-        **score(relabeller, classifier, images, seed),
+        "classes": len(data.class_names),
+        **score(relabeller, classifier, data, seed),
     }
     write_json(out / "scores.json", scores)
     return f"{as_text(scores)}\n{files}, scores: {out}/scores.json"
@@ -199,7 +199,7 @@ def draw_wrong_labels(
     rows = np.random.default_rng(seed).choice(len(split.labels), count, replace=False)
     images, labels = to_float(split.images[rows]).numpy(), split.labels[rows]
     requested = wrong_labels(labels, len(class_names), seed)
-    report.draw_stacked(
+    report.draw_side_by_side(
         folder / "wrong_labels.png",
         images,
         [class_names[label] for label in labels],

@@ -55,7 +55,7 @@ def write_projector(folder, latents, labels, images, class_names):
     projector.visualize_embeddings(folder, config)
 
 
-def draw_stacked(path, images, labels, relabelled, requested):
+def draw_side_by_side(path, images, labels, relabelled, requested):
     """Draw images in a square grid, and the relabelled images in another beside it.
 
     Args:

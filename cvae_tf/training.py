@@ -19,7 +19,7 @@ from train_tf.optimizers import FusedAdam
 from train_tf.run import training
 from train_tf.schedule import learning_rate
 
-KL_WARM_UP = 0.06  # share of the training steps
+LOSS_WARM_UP = 0.06  # share of the training steps
 CLIP = 1e4  # norm of all gradients; only the first steps come near it
 SAMPLES_PER_CLASS = 6  # generated images in figures
 ZOOM = 3  # enlarges the images in TensorBoard
@@ -52,8 +52,8 @@ class CVAETask(training.Task):
     printed_metrics = {
         "loss": "loss",
         "val_negative_elbo": "validation -ELBO",
-        "val_rate": "val rate",
-        "val_bits_per_dim": "val bits/dim",
+        "val_rate": "validation rate",
+        "val_bits_per_dim": "validation bits/dim",
     }
     plotted_metrics = {"negative_elbo": "-ELBO, nats", "rate": "rate, nats"}
     next_command = "Evaluate it: python scripts/relabel_cvae.py --model {}"
@@ -62,7 +62,7 @@ class CVAETask(training.Task):
 
     def __init__(self, config, reuse_data_from=None):
         super().__init__(config, reuse_data_from)
-        self.split = self.counts = self.data.counts
+        self.data_identity = self.counts = self.data.counts
         self.classes = len(self.data.class_names)
         self.inputs = (
             tf.TensorSpec((None, *self.data.image_shape), tf.float32, "image"),
@@ -83,7 +83,7 @@ class CVAETask(training.Task):
         model = build_cvae(
             self.data.image_shape,
             self.classes,
-            warm_up_steps=max(1, round(KL_WARM_UP * steps * config.epochs)),
+            loss_warm_up_steps=max(1, round(LOSS_WARM_UP * steps * config.epochs)),
             **config.model_options,
         )
         optimizer = FusedAdam(learning_rate(config, steps), global_clipnorm=CLIP)
@@ -123,7 +123,9 @@ class CVAETask(training.Task):
 
     def histograms(self, model):
         rates = model.rate_per_latent(*self._first_of_each(self.data.validation))
-        return {f"rate_per_latent_{n + 1}": rate for n, rate in enumerate(rates)}
+        names = [f"rate_details_{level + 1}" for level in range(len(model.details))]
+        names = ["rate_style" if names else "rate", *names]
+        return dict(zip(names, rates, strict=True))
 
     def results(self, model, run):
         test, names = self.data.test, self.data.class_names
@@ -161,9 +163,9 @@ class CVAETask(training.Task):
         Returns:
             The folder of the SavedModel's version.
         """
-        config, images, classes = self.config, self.data, self.classes
+        config, dataset, classes = self.config, self.data, self.classes
         with devices.float32():
-            served = build_cvae(images.image_shape, classes, **config.model_options)
+            served = build_cvae(dataset.image_shape, classes, **config.model_options)
         served.set_weights(model.get_weights())
 
         def relabel(image, label):
@@ -181,7 +183,7 @@ class CVAETask(training.Task):
 
         ids = np.arange(classes, dtype="int32")
         examples = {
-            "image": data.to_float(images.test.images[:classes]).numpy(),
+            "image": data.to_float(dataset.test.images[:classes]).numpy(),
             "latent": np.zeros((classes, served.latents), "float32"),
             "label": ids,
             "seed": ids,
@@ -206,9 +208,9 @@ class CVAETask(training.Task):
             {
                 "kind": "CVAE",
                 "dataset": config.dataset,
-                "image_shape": images.image_shape,
+                "image_shape": dataset.image_shape,
                 "latents": served.latents,
-                "class_names": images.class_names,
+                "class_names": dataset.class_names,
             },
         )
         return folder

@@ -13,7 +13,7 @@ from unet_tables import ASSIGNMENT, DEFAULT, GRID, name_of, title_of
 
 from train_tf import command_line
 from train_tf.command_line import to_dict
-from train_tf.config import OPTIONS_WITHOUT_EFFECT
+from train_tf.config import OPTIONS_NOT_COMPARED
 from train_tf.data.datasets import BUNDLED
 from train_tf.devices import resolve_precision
 from train_tf.distributed.cluster import check_alone
@@ -28,7 +28,7 @@ from unet_tf.report import draw_predictions
 from unet_tf.training import EXAMPLES, train
 
 # Options that compared trainings may differ in; results hold the precision used.
-MAY_DIFFER = OPTIONS_WITHOUT_EFFECT | {"down", "up", "loss", "seed", "precision"}
+MAY_DIFFER = OPTIONS_NOT_COMPARED | {"down", "up", "loss", "seed", "precision"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ def draw_figures(folder, saved_models_dir):
 
 
 def read_trained(folder, required=False):
-    """The results that `compare` wrote, the pairs of the assignment first.
+    """The results that `compare` wrote, the networks of the assignment first.
 
     Returns:
         Variant to a list of dicts, one per seed.

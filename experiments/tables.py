@@ -27,7 +27,7 @@ UNET_METRICS = list(METRICS)[:6]  # of the short table: accuracy to Dice
 TITLE = "data set, network"
 SHORT_VAE_COLUMNS = (
     *(TITLE, "epochs", "minutes", "parameters", "-ELBO, nats"),
-    *("label accuracy", "style", "leakage"),
+    *("label accuracy", "style correlation", "leakage"),
 )
 LINEAR_VAE_LATENTS = "256"  # of the linear VAE in the short table
 PEERS = ("torch eager", "torch compile")
@@ -180,7 +180,7 @@ def _vae_cells(vae):
         "bits/dim": f"{test['bits_per_dim']:.2f}",
         "label accuracy": f"{scores['label_accuracy']:.2%}",
         "source accuracy": f"{scores['source_accuracy']:.2%}",
-        "style": f"{correlation:.2f} ({style})",
+        "style correlation": f"{correlation:.2f} ({style})",
         "sharpness": f"{scores['sharpness']:.2f}",
         "leakage": f"{scores['leakage']:.0%}",
     }
@@ -234,7 +234,7 @@ def _speed_of_unets(results):
 
 
 def _speed_of_vaes(results):
-    """Training speed beside the reference in PyTorch, and time to its -ELBO."""
+    """Training speed beside PyTorch, and time to the reference notebook's -ELBO."""
     keys = ("dataset", "precision", "implementation")
     speeds = _speeds(results, ["bench_cvae"], keys)
     datasets = dict.fromkeys(key[0] for key in speeds)
@@ -244,7 +244,7 @@ def _speed_of_vaes(results):
     yield (
         "data set, precision",
         *implementations,
-        "seconds to the reference -ELBO",
+        "seconds to the notebook's -ELBO",
         f"-ELBO of torch eager after {' and '.join(sorted(factors))} times as long",
     )
     for dataset, precision in dict.fromkeys(key[:2] for key in speeds):
@@ -253,7 +253,7 @@ def _speed_of_vaes(results):
             goal = DATASETS[dataset].cvae.reference.negative_elbo
             peer = target["torch eager"]["curve"][-1][1]
             seconds = target["ours compact"]["seconds"]
-            times = f"{seconds:.0f}", f"{peer:.0f} (reference: {goal:.0f})"
+            times = f"{seconds:.0f}", f"{peer:.0f} (notebook: {goal:.0f})"
         cells = (f"{speeds[dataset, precision, name]:.0f}" for name in implementations)
         yield f"{dataset}, {precision}", *cells, *times
 

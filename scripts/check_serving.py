@@ -28,7 +28,7 @@ class CheckServingConfig:
 
 def main(config):
     from serve_tf.check import check_saved_model
-    from train_tf.export import newest_version
+    from train_tf.export import highest_version
 
     models = config.models or sorted(config.saved_models_dir.glob("*/"))
     if not models:
@@ -37,7 +37,7 @@ def main(config):
         )
     failed = False
     for model in models:
-        version = newest_version(model)
+        version = highest_version(model)
         print(version, flush=True)
         try:
             for passed, message in check_saved_model(version, config.stress_test):

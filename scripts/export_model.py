@@ -13,7 +13,7 @@ class ExportModelConfig:
     """Convert a SavedModel to ONNX, TFLite (LiteRT) or OpenVINO, and compare them."""
 
     model: Path
-    """Folder of a SavedModel: saved_models/NAME for its latest version, or
+    """Folder of a SavedModel: saved_models/NAME for its highest version, or
     saved_models/NAME/VERSION."""
 
     format: tuple[Literal["saved_model", "onnx", "litert", "openvino"], ...] = (

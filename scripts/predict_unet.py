@@ -18,7 +18,7 @@ class PredictConfig:
     """An image, or a folder of images; subfolders are included."""
 
     model: Path = Path("saved_models/pets_maxpool_transpose_dice")
-    """A SavedModel: saved_models/NAME for its latest version, or
+    """A SavedModel: saved_models/NAME for its highest version, or
     saved_models/NAME/VERSION."""
 
     out: Path = Path("predictions")

@@ -13,7 +13,7 @@ class RelabelConfig:
     """Redraw test images, or an image of your own, under other labels."""
 
     model: Path = Path("saved_models/mnist_compact_gaussian")
-    """A SavedModel: saved_models/NAME for its latest version, or
+    """A SavedModel: saved_models/NAME for its highest version, or
     saved_models/NAME/VERSION."""
 
     count: int = 25

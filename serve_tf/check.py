@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from serve_tf.server import RequestRejected, SavedModelProcess
+from serve_tf.saved_model_process import RequestRejected, SavedModelProcess
 from train_tf.data.decode_image import MAX_PIXELS
 from train_tf.errors import InputError
 from train_tf.export import (
@@ -144,7 +144,7 @@ def check_batches(process, description, warm_up):
     for name, inputs in warm_up.items():
         batch = distinct_rows(inputs, description)
         together = process.predict(name, batch)
-        for row, request in enumerate(split(batch)):
+        for row, request in enumerate(split_rows(batch)):
             alone = process.predict(name, request)
             expected = {key: together[key][row : row + 1] for key in alone}
             largest = max(largest, _difference(alone, expected))
@@ -161,11 +161,11 @@ def distinct_rows(inputs, description):
     Images and latents are scaled by 1 to 0.4; labels and seeds are counted up.
 
     Args:
-        inputs: name to array.
+        inputs: dict, name -> array.
         description: the content of model.json.
 
     Returns:
-        Name to array of the same dtype.
+        Dict, name -> array of the same dtype.
     """
     scales = np.linspace(1, 0.4, BATCH_SIZE, dtype="float32")
     batch = {}
@@ -219,7 +219,7 @@ def check_stress(process, description, warm_up):
     requests = [
         (name, request)
         for name, inputs in warm_up.items()
-        for request in split(distinct_rows(inputs, description))
+        for request in split_rows(distinct_rows(inputs, description))
     ]
     expected = [process.predict(*request) for request in requests]
     cases = itertools.cycle(zip(requests, expected, strict=True))
@@ -250,7 +250,7 @@ def check_stress(process, description, warm_up):
 
 
 def _read_extras(folder):
-    """The description in assets.extra, and the warm-up requests: name to inputs."""
+    """Description and warm-up requests (dict, name -> inputs) of assets.extra."""
     warm_up = {}
     try:
         description = read_description(folder)
@@ -269,7 +269,7 @@ def _read_extras(folder):
     return description, warm_up
 
 
-def split(request, size=1):
+def split_rows(request, size=1):
     """Requests of `size` rows each; the last may have fewer."""
     rows = range(0, len(next(iter(request.values()))), size)
     return [{name: x[row : row + size] for name, x in request.items()} for row in rows]

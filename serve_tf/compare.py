@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.data import load_images, to_float, wrong_labels
-from serve_tf.check import split
+from serve_tf.check import split_rows
 from serve_tf.runtimes import export_to, load_from
 from train_tf.data.datasets import DATASETS
 from train_tf.data.images import image_files, read_image
 from train_tf.errors import InputError
-from train_tf.export import load, newest_version
+from train_tf.export import highest_version, load
 from unet_tf.config import UNetConfig
 from unet_tf.data import load_data, resize_image
 from unet_tf.evaluation import metrics_of
@@ -26,8 +26,8 @@ ROUNDS = 15  # the runtimes are timed in turn, in each
 class Samples(NamedTuple):
     """Requests that runtimes are compared on.
 
-    test: name to array, of test images.
-    calibration: name to array, of training images, for int8.
+    test: dict, name -> array, of test images.
+    calibration: dict, name -> array, of training images, for int8.
     output: name of the output to compare.
     masks: class ids of the test images, (count, height, width); None if unknown.
     """
@@ -50,14 +50,14 @@ def export_and_compare(model, formats, quantize, out, images=None):
             the pets. A VAE uses its own data set.
 
     Returns:
-        A row for the SavedModel and one per format, title to dict. A runtime that
+        A row for the SavedModel and one per format: dict, title -> row. A runtime that
         does not support the model has "error" instead of metrics.
 
     Raises:
         InputError: if there is no such model, an export exists already, or `images`
             are missing or do not apply.
     """
-    folder = newest_version(model)
+    folder = highest_version(model)
     _, description = load(folder)
     titles = {x: x if quantize == "none" else f"{x} {quantize}" for x in formats}
     folders = {x: Path(out) / title.replace(" ", "_") for x, title in titles.items()}
@@ -70,7 +70,7 @@ def export_and_compare(model, formats, quantize, out, images=None):
         samples = _unet_samples(description, images, quantize)
     else:
         samples = _cvae_samples(description, images)
-    calibration = split(samples.calibration) if quantize == "int8" else None
+    calibration = split_rows(samples.calibration) if quantize == "int8" else None
     rows = {"SavedModel": {"bytes": _size(folder)}}
     runs = {"SavedModel": load_from("saved_model", folder)}
     for runtime, title in titles.items():
@@ -158,7 +158,7 @@ def _unet_samples(description, images, quantize):
 
 def _predict(run, inputs):
     """The outputs of batches, concatenated."""
-    batches = [run(request) for request in split(inputs, BATCH_SIZE)]
+    batches = [run(request) for request in split_rows(inputs, BATCH_SIZE)]
     return {name: np.concatenate([x[name] for x in batches]) for name in batches[0]}
 
 

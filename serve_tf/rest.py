@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 
-from serve_tf.server import RequestRejected
+from serve_tf.saved_model_process import RequestRejected
 
 
 def to_request(body, signatures):
@@ -19,10 +19,10 @@ def to_request(body, signatures):
 
     Args:
         body: JSON text.
-        signatures: as `serve_tf.server.SavedModelProcess.signatures`.
+        signatures: as `serve_tf.saved_model_process.SavedModelProcess.signatures`.
 
     Returns:
-        The signature's name, and its inputs: name to array.
+        The signature's name, and its inputs: dict, name -> array.
 
     Raises:
         RequestRejected: if the body does not have this format, or does not match the
@@ -54,7 +54,7 @@ def to_request(body, signatures):
 
 
 def _to_columns(request, names):
-    """Name to values, the batch first."""
+    """Dict, name -> values, the batch first."""
     if "inputs" in request:
         values = request["inputs"]
         return values if _has_names(values) else {names[0]: values}

@@ -27,9 +27,10 @@ class Runtime(NamedTuple):
     """How a model is converted for a runtime and loaded in it.
 
     file: name of the file that the runtime loads; empty for the folder itself.
-    convert: takes the folder of a SavedModel, the file to write, and requests (name to
-        array) to calibrate int8 on, or None for float32.
-    load: takes the file; returns a function from a request to outputs, name to array.
+    convert: takes the folder of a SavedModel, the file to write, and requests (dicts,
+        name -> array) to calibrate int8 on, or None for float32.
+    load: takes the file; returns a function from a request to outputs, both dicts,
+        name -> array.
     """
 
     file: str
@@ -44,7 +45,7 @@ def export_to(runtime, model, out, calibration=None):
         runtime: one of `RUNTIMES`.
         model: saved_models/<name> or <name>/<version>.
         out: the folder to write; it must not exist.
-        calibration: requests to calibrate int8 on, name to array each; None for
+        calibration: requests to calibrate int8 on, dicts, name -> array; None for
             float32.
 
     Returns:
@@ -75,7 +76,7 @@ def load_from(runtime, file):
     """Load a converted model.
 
     Returns:
-        A function from a request, name to array, to outputs, name to array.
+        A function from a request, dict, name -> array, to outputs, dict, name -> array.
 
     Raises:
         InputError: if the packages are missing, or the file cannot be loaded.

@@ -2,7 +2,7 @@
 
 The C API uses the same C++ loader as TensorFlow Serving. This module imports neither
 the TensorFlow Python package nor Keras nor this project: a model that runs here needs
-none of them. `serve_tf.server` runs it as `python session.py FOLDER`.
+none of them. `serve_tf.saved_model_process` runs it as `python session.py FOLDER`.
 """
 
 import ctypes
@@ -62,7 +62,8 @@ class Session:
         """Run the graph once.
 
         Args:
-            feeds: tensor name, "operation:index", to array; strings are bytes objects.
+            feeds: dict, tensor name ("operation:index") -> array; strings are bytes
+                objects.
             fetches: names of the output tensors.
 
         Returns:
@@ -185,12 +186,11 @@ def serve(folder, source, sink):
 
     Args:
         folder: as in `Session`.
-        source: binary file. First the signatures, name to {"inputs": tensors,
-            "outputs": tensors}, where tensors are name to (tensor name, dtype, shape).
-            Then lists of requests: pairs of a signature's name and its inputs, name to
-            array.
+        source: binary file. First the signatures, {signature: {"inputs": tensors,
+            "outputs": tensors}}, where tensors are {name: (tensor name, dtype, shape)}.
+            Then lists of requests: pairs of a signature and its inputs, {name: array}.
         sink: binary file. First None, or the message if the SavedModel cannot be
-            loaded. Then a list for each list of requests: outputs, name to array, or
+            loaded. Then a list for each list of requests: outputs, {name: array}, or
             the message of a rejection.
     """
 

@@ -145,7 +145,7 @@ def test_untrusted_models_run_no_code(file):
     unsafe_words = ("safe_mode", "enable_unsafe_deserialization")
     unsafe_words += ("Lambda(", "allow_pickle")
     assert not [word for word in unsafe_words if word in code]
-    own_process = {"serve_tf/session.py", "serve_tf/server.py"}
+    own_process = {"serve_tf/session.py", "serve_tf/saved_model_process.py"}
     unsafe = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve"}
     if str(file) not in own_process:
         assert not packages_imported_by(file) & unsafe

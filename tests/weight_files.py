@@ -5,7 +5,7 @@ import numpy as np
 
 
 def arrays_in(file):
-    """Name to array of all that is in a weights file, the optimizer's state too."""
+    """Dict, name -> array of a weights file, the optimizer's state too."""
     found = {}
 
     def collect(name, item):

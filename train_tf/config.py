@@ -22,8 +22,9 @@ OPTION_RANGES = {
     "seed": (0, 2**31 - 1),
 }
 
-# Options that do not affect the trained model.
-OPTIONS_WITHOUT_EFFECT = {
+# Options that say where files are and how the work is shared. They may differ when a
+# run is resumed; other data is noticed by split.json.
+OPTIONS_NOT_COMPARED = {
     "config",
     "data_dir",
     "name",
@@ -139,7 +140,7 @@ class RunConfig:
         """Raise `InputError` if an option is out of range.
 
         Args:
-            limits: name to (least, most) of the numbers that only this model has.
+            limits: dict, name -> (least, most), of numbers that only this model has.
 
         Raises:
             InputError: gives the option, its range and its value.

@@ -15,13 +15,13 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 
 
-def set_up(precision, seed, replicas=1):
+def set_up(precision, seed, replica_count=1):
     """Set the precision, seed every random generator, and print both.
 
     Args:
         precision: "float32", "bfloat16", "float16" or "auto", see `resolve_precision`.
         seed: an integer.
-        replicas: how many replicas train together, for the message.
+        replica_count: how many replicas train together, for the message.
     """
     keras.utils.set_random_seed(seed)
     precision = resolve_precision(precision)
@@ -29,7 +29,7 @@ def set_up(precision, seed, replicas=1):
     keras.config.set_dtype_policy(policy)
     gpus = tf.config.list_physical_devices("GPU")
     device = f"{len(gpus)} GPU" if gpus else f"{threads()} CPU threads"
-    shared = f", {replicas} replicas" if replicas > 1 else ""
+    shared = f", {replica_count} replicas" if replica_count > 1 else ""
     print(f"Device: {device}{shared}, {policy}, seed {seed}")
 
 

@@ -27,7 +27,7 @@ class Signature(NamedTuple):
 
     function: takes tensors in the order of the specs, and returns a dict of outputs,
         all with the batch as their first axis.
-    specs: input name to `tf.TensorSpec`.
+    specs: dict, input name -> `tf.TensorSpec`.
     examples: one array per spec, for comparison and warm-up.
     """
 
@@ -44,7 +44,7 @@ def export(folder, signatures, description):
 
     Args:
         folder: saved_models/<name>; the new version is the highest there plus one.
-        signatures: name to `Signature`.
+        signatures: dict, name -> `Signature`.
         description: what a client needs to know; goes to assets.extra/model.json.
 
     Returns:
@@ -95,7 +95,7 @@ def load(model, kind=None):
     Raises:
         InputError: if there is no such SavedModel in that folder.
     """
-    folder = newest_version(model)
+    folder = highest_version(model)
     try:
         about = read_description(folder)
         if kind and about["kind"] != kind:
@@ -129,7 +129,7 @@ def read_description(folder):
     return about
 
 
-def newest_version(model):
+def highest_version(model):
     """The highest version in saved_models/<name>; a version's folder itself.
 
     Raises:
@@ -174,8 +174,8 @@ def max_abs_difference(one, other):
 def _compiled(signature):
     """The signature's function, traced, with a check of its inputs' shapes.
 
-    Neither TensorFlow Serving nor the session checks shapes, and an operation that gets
-    too few axes may end the whole process.
+    Neither TensorFlow Serving nor TensorFlow's C API checks shapes, and an operation
+    that gets too few axes may end the whole process.
     """
     specs = list(signature.specs.values())
 

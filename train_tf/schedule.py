@@ -5,12 +5,15 @@ import math
 import keras
 from keras import ops
 
-LR_WARM_UP = 0.05  # share of the steps in which the rate rises
-FINAL = 0.005  # the last rate as a share of the peak
+LR_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+FINAL = 0.005  # the last learning rate as a share of the peak
 
 
 def learning_rate(config, steps):
-    """The rate of a `RunConfig` with `steps` per epoch: a number, or a schedule."""
+    """The learning rate of a `RunConfig`: a number, or a schedule.
+
+    `steps` is the number of steps per epoch.
+    """
     if config.schedule == "constant":
         return config.learning_rate
     return WarmUpCosine(config.learning_rate, steps * config.epochs)
@@ -24,7 +27,7 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
     variable, and building all these branches took two seconds.
 
     Args:
-        peak: the rate after the warm-up.
+        peak: the learning rate after the warm-up.
         total: steps of the whole run.
     """
 

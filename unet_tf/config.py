@@ -65,13 +65,15 @@ class UNetOptions:
 
     split: Literal["official", "article"] = "official"
     """Split of the pets: the official test split, and 15% of the rest for validation;
-    or as in the article (Bhatia's U-Net for pets), a random 80% for training and 20%
-    for both validation and test."""
+    or as in the article (Bhatia's U-Net for pets), a random 80% for training and the
+    same other 20% for validation and test."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UNetConfig(RunConfig, UNetOptions):
-    """Train a UNet on the bundled pets, or on your own images and masks."""
+    """Train a UNet on the Oxford-IIIT pets, or on your own images and masks.
+
+    The bundled sample of the pets is used unless a complete copy is found."""
 
     epochs: int = 40
     batch_size: int = 8

@@ -48,14 +48,14 @@ class SegmentationData(NamedTuple):
     colours: tuple[tuple[int, int, int], ...]  # RGB of each class, 0 to 255
 
     @property
-    def split(self):
+    def file_names(self):
         """The file names of the images in each split."""
         splits = ("train", "validation", "test")
         return {split: getattr(self, split).names.tolist() for split in splits}
 
     @property
     def counts(self):
-        return {split: len(names) for split, names in self.split.items()}
+        return {split: len(names) for split, names in self.file_names.items()}
 
 
 def load_data(config):

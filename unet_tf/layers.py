@@ -36,7 +36,9 @@ class UpsampleConvolution(layers.Layer):
         return self.convolution(self.upsampling(x))
 
     def _as_transposed_convolution(self, x):
-        """Compute the same with 16 instead of 36 multiply-accumulates.
+        """Compute the same with fewer operations.
+
+        16 instead of 36 multiply-accumulates per input pixel and pair of channels.
 
         Nearest-neighbour upsampling followed by a 3x3 convolution equals a transposed
         convolution with stride 2 and a 4x4 kernel: the sum of four shifted copies of

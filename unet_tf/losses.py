@@ -1,7 +1,7 @@
 """Segmentation losses: binary cross-entropy, Dice, cross-entropy, and a sum.
 
-All average over the images last, so that no value depends on how images were batched.
-Pixels labelled 255 are ignored.
+Each is computed per image and then averaged over the images: the loss of an image does
+not depend on the others in its batch. Pixels labelled 255 are ignored.
 """
 
 import keras

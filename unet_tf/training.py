@@ -65,8 +65,8 @@ class UNetTask(training.Task):
     printed_metrics = {
         "loss": "loss",
         "val_loss": "validation loss",
-        "val_accuracy": "accuracy",
-        "val_mean_iou": "mean IoU",
+        "val_accuracy": "validation accuracy",
+        "val_mean_iou": "validation mean IoU",
     }
     plotted_metrics = {
         "loss": "loss",
@@ -89,7 +89,7 @@ class UNetTask(training.Task):
 
     def __init__(self, config, reuse_data_from=None):
         super().__init__(config, reuse_data_from)
-        self.split, self.counts = self.data.split, self.data.counts
+        self.data_identity, self.counts = self.data.file_names, self.data.counts
         self.shape = (config.image_size, config.image_size, 3)
         self.inputs = tf.TensorSpec((None, *self.shape), tf.float32, "image")
 

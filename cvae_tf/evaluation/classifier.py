@@ -26,12 +26,12 @@ FOLDER = Path("runs/evaluation_classifiers")
 LOAD_ERRORS = (ValueError, LookupError, TypeError, OSError, BadZipFile, zlib.error)
 
 
-def load_or_train_classifier(dataset, images, folder=FOLDER):
+def load_or_train_classifier(dataset, data, folder=FOLDER):
     """Load the evaluation classifier of a data set; train it if there is none.
 
     Args:
         dataset: a name in `train_tf.data.datasets.labelled_datasets()`.
-        images: `cvae_tf.data.LabelledImages`.
+        data: `cvae_tf.data.LabelledImages`.
         folder: folder of all classifiers, by data set and `fingerprint`.
 
     Returns:
@@ -42,12 +42,12 @@ def load_or_train_classifier(dataset, images, folder=FOLDER):
     """
     spec = DATASETS[dataset].cvae
     size = (spec.classifier_filters, spec.classifier_epochs)
-    cache = Path(folder) / f"{dataset}-{fingerprint(images.train, *size)}"
+    cache = Path(folder) / f"{dataset}-{fingerprint(data.train, *size)}"
     if not cache.exists():
-        count = images.counts["train"]
+        count = data.counts["train"]
         print(f"Training the evaluation classifier of {dataset} on {count:,} images")
-        classifier = train_classifier(images, *size)
-        accuracy = accuracy_of(classifier, images.test)
+        classifier = train_classifier(data, *size)
+        accuracy = accuracy_of(classifier, data.test)
         with atomic_write(cache) as partial:
             partial.mkdir()
             classifier.save(partial / "classifier.keras")
@@ -91,14 +91,12 @@ def build_classifier(image_shape, classes, filters):
     return keras.Model(image, x, name="evaluation_classifier")
 
 
-def train_classifier(
-    images, filters, epochs, seed=0, batch_size=128, learning_rate=3e-3
-):
+def train_classifier(data, filters, epochs, seed=0, batch_size=128, learning_rate=3e-3):
     """Train a classifier on the training images, translated and flipped at random."""
     keras.utils.set_random_seed(seed)
-    classes = len(images.class_names)
-    classifier = build_classifier(images.image_shape, classes, filters)
-    steps = pipeline.num_batches(images.counts["train"], batch_size) * epochs
+    classes = len(data.class_names)
+    classifier = build_classifier(data.image_shape, classes, filters)
+    steps = pipeline.num_batches(data.counts["train"], batch_size) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate / 100,
         steps - steps // 10,
@@ -112,14 +110,14 @@ def train_classifier(
     translation = layers.RandomTranslation(0.12, 0.12, fill_mode="constant")
 
     def prepare(batch, labels, draws):
-        if images.horizontal_flip:
+        if data.horizontal_flip:
             batch = random_flip(batch, draws)
         shift = translation.get_random_transformation(batch, training=True, seed=draws)
         batch = translation.transform_images(to_float(batch), shift, training=True)
         return batch, labels
 
     batches = pipeline.training_batches(
-        images.train, batch_size, prepare, range(epochs), seed
+        data.train, batch_size, prepare, range(epochs), seed
     )
     classifier.fit(
         batches,

@@ -5,18 +5,18 @@ import numpy as np
 
 from cvae_tf.data import to_float, wrong_labels
 from cvae_tf.evaluation.classifier import predict_labels
-from cvae_tf.evaluation.style import STYLES, correlations, sharpness
+from cvae_tf.evaluation.style import STYLE_MEASURES, correlations, sharpness
 from cvae_tf.ladder.networks import latent_discriminator
 from train_tf.data.datasets import DATASETS
 
 
-def score(relabeller, classifier, images, seed=0):
+def score(relabeller, classifier, data, seed=0):
     """Relabel every test image with a wrong label, and measure the results.
 
     Args:
         relabeller: an object with `dataset`, `relabel` and `encode` of `Relabeller`.
         classifier: images in [0, 1] -> logits of the labels.
-        images: `cvae_tf.data.LabelledImages`.
+        data: `cvae_tf.data.LabelledImages`.
         seed: integer seed of the wrong labels.
 
     Returns:
@@ -26,44 +26,44 @@ def score(relabeller, classifier, images, seed=0):
         "sharpness": sharpness of relabelled images / sharpness of real images;
         "leakage": see `leakage`.
     """
-    labels, classes = images.test.labels, len(images.class_names)
+    labels, classes = data.test.labels, len(data.class_names)
     requested = wrong_labels(labels, classes, seed)
-    before = to_float(images.test.images).numpy()
+    before = to_float(data.test.images).numpy()
     after = relabeller.relabel(before, requested)
     predicted = predict_labels(classifier, after)
-    measure = STYLES[DATASETS[relabeller.dataset].cvae.style]
+    measure = STYLE_MEASURES[DATASETS[relabeller.dataset].cvae.style_measures]
     return {
         "label_accuracy": float(np.mean(predicted == requested)),
         "source_accuracy": float(np.mean(predicted == labels)),
         "style": correlations(measure(before), measure(after), labels, requested),
         "sharpness": sharpness(after) / sharpness(before),
-        "leakage": leakage(relabeller, images, seed),
+        "leakage": leakage(relabeller, data, seed),
     }
 
 
-def leakage(relabeller, images, seed=0, epochs=20):
+def leakage(relabeller, data, seed=0, epochs=20):
     """Test accuracy of a new classifier that predicts the label from the latents.
 
     Args:
-        relabeller, images: see `score`.
+        relabeller, data: see `score`.
         seed: integer seed of the classifier.
         epochs: epochs of its training on the latents of the training images.
     """
     keras.utils.set_random_seed(seed)
     training, test = (
         relabeller.encode(to_float(split.images).numpy(), split.labels)
-        for split in (images.train, images.test)
+        for split in (data.train, data.test)
     )
-    classifier = latent_discriminator(training.shape[-1], len(images.class_names))
+    classifier = latent_discriminator(training.shape[-1], len(data.class_names))
     classifier.compile(
         "adam",
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     classifier.fit(
-        training, images.train.labels, batch_size=500, epochs=epochs, verbose=0
+        training, data.train.labels, batch_size=500, epochs=epochs, verbose=0
     )
-    metrics = classifier.evaluate(test, images.test.labels, verbose=0, return_dict=True)
+    metrics = classifier.evaluate(test, data.test.labels, verbose=0, return_dict=True)
     return metrics["accuracy"]
 
 

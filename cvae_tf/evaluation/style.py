@@ -4,7 +4,7 @@ import numpy as np
 
 
 def stroke_measures(images):
-    """Measure ink, slant and width of light strokes on dark ground.
+    """Measure ink, slant and width of a light digit on dark ground.
 
     Ink is the sum of all pixels. Slant and width are second moments about the centre of
     mass: slant in pixels to the right per pixel up; width is the horizontal standard
@@ -33,7 +33,7 @@ def stroke_measures(images):
 
 
 def colour_measures(images):
-    """Measure mean red, green, blue, and the contrast of top, left and middle.
+    """Measure mean red, green, blue, and three contrasts.
 
     Contrast is the mean grey of the top half minus the bottom half, of the left half
     minus the right half, and of the middle quarter minus the whole image.
@@ -101,4 +101,4 @@ def _mean(weighted, total):
     return weighted.sum((1, 2)) / total
 
 
-STYLES = {"strokes": stroke_measures, "colours": colour_measures}
+STYLE_MEASURES = {"strokes": stroke_measures, "colours": colour_measures}

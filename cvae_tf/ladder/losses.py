@@ -9,7 +9,7 @@ Symbols, for an image x with label y, of C classes:
     s         the style to relabel: z0 for even rows of the batch, a sample of N(0, 1)
               for odd rows, so that the decoder sees the whole prior
     D, A      latent discriminator, auxiliary classifier (class C: not a real image)
-    w         warm-up: rises from 0 to 1 over the first `warm_up_steps` training steps
+    w         warm-up: rises from 0 to 1 over the first `loss_warm_up_steps` steps
 
 Encoder, coarse decoder and detail levels minimise, with the weights of `LossWeights`,
 

@@ -1,10 +1,11 @@
-"""`LadderCVAE`: relabelled images follow the requested label."""
+"""`LadderCVAE`, the hierarchical VAE `compact`: relabelling, training step, metrics."""
 
 import dataclasses
 
 import keras
 import tensorflow as tf
 
+from cvae_tf.kl_divergence import normal_kl
 from cvae_tf.ladder.losses import (
     FAKE_WEIGHT,
     LossWeights,
@@ -13,7 +14,7 @@ from cvae_tf.ladder.losses import (
 )
 from cvae_tf.ladder.networks import DetailLevel
 from cvae_tf.layers import Sampling
-from cvae_tf.likelihoods import Bernoulli, normal_kl
+from cvae_tf.likelihoods import Bernoulli
 from cvae_tf.model import CVAE, LatentLevel, images_and_labels
 from train_tf.distributed import replicas
 
@@ -27,8 +28,9 @@ class LadderCVAE(CVAE):
 
     The encoder computes the style from only the image, the coarse decoder a coarse
     image from style and label. The detail levels, the coarsest first, refine this
-    reconstruction: the prior computes the details' variance from the current
-    reconstruction, the posterior also sees the image, and the decoder adds the details.
+    reconstruction: the prior computes the details' variance from the coarse decoder's
+    features and the current reconstruction, the posterior also sees the image, and the
+    decoder adds the details.
 
     To relabel an image, its style is decoded under the requested label, and the details
     stay at the mean of their prior, zero. The result is the coarse image.
@@ -44,7 +46,7 @@ class LadderCVAE(CVAE):
         latent_discriminator: style -> logits of the labels.
         auxiliary_classifier: image -> logits of the labels, and of "not a real image".
         loss_weights: a `LossWeights`, or a dict of its values by name.
-        warm_up_steps: number of training steps in which terms are phased in.
+        loss_warm_up_steps: number of training steps in which terms are phased in.
     """
 
     submodels = (
@@ -66,7 +68,7 @@ class LadderCVAE(CVAE):
         beta=1.0,
         seed=0,
         loss_weights=None,
-        warm_up_steps=600,
+        loss_warm_up_steps=600,
         **settings,
     ):
         super().__init__(encoder, decoder, likelihood, classes, beta, seed, **settings)
@@ -78,7 +80,7 @@ class LadderCVAE(CVAE):
         self.auxiliary_classifier = auxiliary_classifier
         if not isinstance(loss_weights, LossWeights):
             loss_weights = LossWeights(**loss_weights or {})
-        self.loss_weights, self.warm_up_steps = loss_weights, warm_up_steps
+        self.loss_weights, self.loss_warm_up_steps = loss_weights, loss_warm_up_steps
         self.samples = [
             Sampling(seed + 2 + number, name=f"sample_details_{number + 1}")
             for number in range(len(self.priors))
@@ -88,8 +90,10 @@ class LadderCVAE(CVAE):
         for layer in (*self.samples, self.coarse_likelihood):
             layer.build(None)
         weights = loss_weights
-        self.has_label_terms = any((weights.adversarial, weights.label, weights.cycle))
-        if self.has_label_terms:
+        self.has_relabelling_terms = any(
+            (weights.adversarial, weights.label, weights.cycle)
+        )
+        if self.has_relabelling_terms:
             tracker = keras.metrics.Mean(AUXILIARY_LABEL_ACCURACY)
             self.trackers = {**self.trackers, AUXILIARY_LABEL_ACCURACY: tracker}
 
@@ -113,27 +117,27 @@ class LadderCVAE(CVAE):
         )
         terms = self.elbo_terms_of(images, outputs, levels, training=True)
         step = tf.cast(self.optimizer.iterations, tf.float32)
-        warm_up_factor = tf.minimum(1.0, step / self.warm_up_steps)
+        warm_up_factor = tf.minimum(1.0, step / self.loss_warm_up_steps)
         detail_rate = sum(normal_kl(*level) for level in levels[1:])
         warm_up_discount = (1 - warm_up_factor) * self.beta * detail_rate
         coarse_term = self.loss_weights.coarse * self.coarse_likelihood(images, coarse)
         loss = tf.reduce_mean(terms["negative_elbo"] - warm_up_discount + coarse_term)
 
-        adversaries = [
+        classifiers = [
             *self.latent_discriminator.trainable_variables,
             *self.auxiliary_classifier.trainable_variables,
         ]
-        ids = {id(variable) for variable in adversaries}
+        ids = {id(variable) for variable in classifiers}
         vae = [v for v in self.trainable_variables if id(v) not in ids]
-        if not self.has_label_terms:
+        if not self.has_relabelling_terms:
             return [(loss, vae)], terms
-        label_terms, adversary_loss, accuracy = self._label_terms(
+        relabelling_terms, classifier_loss, accuracy = self._relabelling_terms(
             images, labels, levels[0].mean, style, warm_up_factor
         )
         terms[AUXILIARY_LABEL_ACCURACY] = accuracy
-        return [(loss + label_terms, vae), (adversary_loss, adversaries)], terms
+        return [(loss + relabelling_terms, vae), (classifier_loss, classifiers)], terms
 
-    def _label_terms(self, images, labels, mean, style, warm_up_factor):
+    def _relabelling_terms(self, images, labels, mean, style, warm_up_factor):
         """Compute the terms (3) to (6) of `cvae_tf.ladder.losses`.
 
         Args:
@@ -152,22 +156,26 @@ class LadderCVAE(CVAE):
         cycled, _ = self.encode(relabelled, wrong, training=True)
         distance = tf.square(cycled - tf.stop_gradient(styles))
         weights = self.loss_weights
-        label_terms = tf.reduce_mean(
+        relabelling_terms = tf.reduce_mean(
             weights.adversarial * warm_up_factor * kl_from_uniform(style_logits)
             + weights.label * warm_up_factor * cross_entropy(wrong, image_logits)
             + weights.cycle * tf.reduce_sum(distance, axis=-1)
         )
         fake = tf.fill(tf.shape(labels), self.classes)
-        adversary_loss = tf.reduce_mean(
+        classifier_loss = tf.reduce_mean(
             cross_entropy(labels, style_logits)
             + cross_entropy(labels, self.auxiliary_classifier(images, training=True))
             + warm_up_factor * FAKE_WEIGHT * cross_entropy(fake, image_logits)
         )
-        return label_terms, adversary_loss, self._is_predicted_as(image_logits, wrong)
+        return (
+            relabelling_terms,
+            classifier_loss,
+            self._is_predicted_as(image_logits, wrong),
+        )
 
     def test_step(self, data):
         """Add "auxiliary_label_accuracy" of images relabelled with their own styles."""
-        if not self.has_label_terms:
+        if not self.has_relabelling_terms:
             return super().test_step(data)
         images, labels = self.check(*images_and_labels(data))
         replica, count = replicas.replica_context()
@@ -187,7 +195,7 @@ class LadderCVAE(CVAE):
         evaluation.
         """
         metrics = super().get_metrics_result()
-        if not self.has_label_terms:
+        if not self.has_relabelling_terms:
             return metrics
         label_error = 1 - metrics[AUXILIARY_LABEL_ACCURACY]
         search_objective = (
@@ -198,7 +206,11 @@ class LadderCVAE(CVAE):
     def get_config(self):
         weights = dataclasses.asdict(self.loss_weights)
         config = super().get_config()
-        return {**config, "loss_weights": weights, "warm_up_steps": self.warm_up_steps}
+        return {
+            **config,
+            "loss_weights": weights,
+            "loss_warm_up_steps": self.loss_warm_up_steps,
+        }
 
     def _encode_and_decode(self, images, labels, training):
         """`decode_posterior`, then the style and the logits of the coarse image."""

@@ -29,6 +29,9 @@ INITIAL_LOG_VAR = -5.0  # log variance of the details' posterior
 class DetailLevel(NamedTuple):
     """One map of detail latents, which refine the current reconstruction.
 
+    Its three networks share the context, features that the prior computes. Locations
+    are those of a `Likelihood`.
+
     prior: features, current reconstruction -> context, log variance of the details
         (mean 0).
     posterior: image, label, context, current reconstruction -> mean and log variance.
@@ -59,7 +62,7 @@ def compact(
     detail_latents=4,
     width=32,
 ):
-    """A ladder of a style vector and two maps of details, under 2 million parameters.
+    """A style vector and two maps of detail latents, under 2 million parameters.
 
     The maps have a quarter and half of the image's height and width.
 

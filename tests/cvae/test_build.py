@@ -59,7 +59,7 @@ def test_every_form_of_the_command_line_is_built(network, likelihood, decoder_la
 def test_label_terms_need_a_decoder_with_label():
     model = build_cvae(SHAPE, CLASSES, decoder_label=False)
     assert model.loss_weights == LossWeights(adversarial=0, label=0, cycle=0)
-    assert not model.has_label_terms
+    assert not model.has_relabelling_terms
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_likelihood_trains_the_details_and_not_the_coarse_image():
 
 
 def test_each_training_step_changes_each_network():
-    model = small(warm_up_steps=1)
+    model = small(loss_warm_up_steps=1)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     images, labels = batch(24)
     # Three steps, because some weights start at zero.
@@ -122,7 +122,7 @@ def test_each_variable_is_trained_by_one_loss():
 
 
 def test_adversaries_are_trained_by_their_own_loss_alone():
-    model = small(warm_up_steps=1)
+    model = small(loss_warm_up_steps=1)
     model.compile(keras.optimizers.SGD(0.1))
     (_, of_vae), (_, of_adversaries) = model.training_losses(
         *map(tf.constant, batch())
@@ -189,12 +189,12 @@ def test_black_and_white_images_train_to_finite_numbers(likelihood):
 
 def test_saved_model_is_restored_with_optimizer_and_settings(tmp_path):
     weights = LossWeights(coarse=1.0, adversarial=2.0, label=3.0, cycle=4.0)
-    model = small(loss_weights=weights, warm_up_steps=9)
+    model = small(loss_weights=weights, loss_warm_up_steps=9)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     model.fit(*batch(), verbose=0)
     model.save(tmp_path / "cvae.keras")
     again = keras.saving.load_model(tmp_path / "cvae.keras")
-    assert (again.loss_weights, again.warm_up_steps) == (weights, 9)
+    assert (again.loss_weights, again.loss_warm_up_steps) == (weights, 9)
     assert model.get_config()["loss_weights"] == {
         "coarse": 1.0,
         "adversarial": 2.0,

@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from cvae_tf.kl_divergence import normal_kl
+from cvae_tf.layers import bound_log_var
 from cvae_tf.likelihoods import (
     LIKELIHOODS,
     Bernoulli,
     DiscretizedLogistic,
     Gaussian,
     bits_per_dimension,
-    bound_log_var,
-    normal_kl,
 )
 
 

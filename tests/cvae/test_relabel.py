@@ -55,8 +55,10 @@ def test_each_image_is_redrawn_under_each_label(images, labels_of):
 def test_figure_has_as_many_images_as_requested(
     images, labels_of, tmp_path, monkeypatch
 ):
-    calls, draw = [], report.draw_stacked
-    monkeypatch.setattr(report, "draw_stacked", lambda *x: calls.append(x) or draw(*x))
+    calls, draw = [], report.draw_side_by_side
+    monkeypatch.setattr(
+        report, "draw_side_by_side", lambda *x: calls.append(x) or draw(*x)
+    )
     names, perfect = images.class_names, Perfect(images.test)
     draw_wrong_labels(str(tmp_path), perfect, images.test, names, count=4)
     ((_, before, labels, after, requested),) = calls

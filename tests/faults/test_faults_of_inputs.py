@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import BareConfig, write_photos_and_masks
 
 from serve_tf.rest import to_request
-from serve_tf.server import RequestRejected
+from serve_tf.saved_model_process import RequestRejected
 from train_tf.errors import InputError
 from train_tf.run.resumable_run import REQUIRED_RESULTS
 

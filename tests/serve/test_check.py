@@ -27,7 +27,7 @@ from serve_tf.check import (
     distinct_rows,
     expected_signatures,
 )
-from serve_tf.server import RequestRejected, SavedModelProcess
+from serve_tf.saved_model_process import RequestRejected, SavedModelProcess
 from train_tf.errors import InputError
 from unet_tf.data import load_data
 from unet_tf.training import build, export_unet

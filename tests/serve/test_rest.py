@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serve_tf.rest import to_request
-from serve_tf.server import RequestRejected
+from serve_tf.saved_model_process import RequestRejected
 
 SIGNATURES = {
     "serving_default": {"inputs": {"image": ("float32", (None, 2))}},

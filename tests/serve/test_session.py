@@ -10,7 +10,11 @@ import pytest
 import tensorflow as tf
 
 from serve_tf import session
-from serve_tf.server import RequestRejected, SavedModelProcess, _read_signatures
+from serve_tf.saved_model_process import (
+    RequestRejected,
+    SavedModelProcess,
+    _read_signatures,
+)
 from train_tf.export import Signature, export
 
 

@@ -70,8 +70,8 @@ def test_vae_s_images_and_histograms_follow_each_epoch(trained_cvae):
         "images/reconstructions",
         "images/under_all_labels",
         "images/samples",
-        "histograms/rate_per_latent_1",
-        "histograms/rate_per_latent_3",
+        "histograms/rate_style",
+        "histograms/rate_details_2",
     ):
         assert [step for step, _ in found[title]] == [1, 2], (title, sorted(found))
     assert "_hparams_/session_start_info" in found

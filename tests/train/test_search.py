@@ -58,7 +58,7 @@ class Task:
     monitor, mode = "val_beauty", "max"
 
     def __init__(self, config):
-        self.split = {"train": f"of {config.data_dir}"}
+        self.data_identity = {"train": f"of {config.data_dir}"}
 
     @staticmethod
     def tracked_options(config):
@@ -74,12 +74,12 @@ def tried(monkeypatch):
     """Replaces trainings; returns the configs to be trained."""
     configs = []
 
-    def best_value(config, task_class, reuse_data_from):
+    def train_for_score(config, task_class, reuse_data_from):
         assert isinstance(reuse_data_from, task_class)
         configs.append(config)
         return config.sides + 10 * config.filled + config.learning_rate
 
-    monkeypatch.setattr(module, "best_value", best_value)
+    monkeypatch.setattr(module, "train_for_score", train_for_score)
     monkeypatch.setattr(module.keras.backend, "clear_session", lambda: None)
     return configs
 
@@ -187,7 +187,7 @@ def test_start_options_that_fail_in_full_are_skipped(tried, monkeypatch, capsys)
             raise InputError("The loss became nan at step 3 of epoch 9; alas")
         return float(config.sides)
 
-    monkeypatch.setattr(module, "best_value", break_late)
+    monkeypatch.setattr(module, "train_for_score", break_late)
     run(method="hyperband", trials=3)
     assert "3 trials, 1 skipped" in capsys.readouterr().out
 
@@ -253,7 +253,7 @@ def test_worker_prints_why_a_trial_failed(tried, monkeypatch, capsys):
     def too_large(config, *_):
         raise InputError("Expected a smaller batch.")
 
-    monkeypatch.setattr(module, "best_value", too_large)
+    monkeypatch.setattr(module, "train_for_score", too_large)
     monkeypatch.setattr(module, "role", lambda: "worker")
     assert run(trials=2) is None
     errors = capsys.readouterr().err
@@ -299,7 +299,7 @@ def test_trial_that_fails_is_skipped_and_reported(tried, monkeypatch, capsys):
             raise InputError("The loss became nan at step 3 of epoch 1; alas")
         return config.sides
 
-    monkeypatch.setattr(module, "best_value", break_for_some)
+    monkeypatch.setattr(module, "train_for_score", break_for_some)
     best = run(tune=("sides",), trials=4)
     assert json.loads(best.read_text())["sides"] == 6
     output = capsys.readouterr().out
@@ -309,7 +309,7 @@ def test_trial_that_fails_is_skipped_and_reported(tried, monkeypatch, capsys):
 
 def test_metric_that_is_nan_is_skipped(tried, monkeypatch, capsys):
     monkeypatch.setattr(
-        module, "best_value", lambda c, *_: float("nan") if c.filled else 1.0
+        module, "train_for_score", lambda c, *_: float("nan") if c.filled else 1.0
     )
     best = run(tune=("filled",))
     assert json.loads(best.read_text())["filled"] is False
@@ -320,7 +320,7 @@ def test_search_without_completed_trials_reports_why(tried, monkeypatch):
     def reject(config, *_):
         raise InputError("Memory ran out in training")
 
-    monkeypatch.setattr(module, "best_value", reject)
+    monkeypatch.setattr(module, "train_for_score", reject)
     with pytest.raises(InputError, match="No trial was completed.*Memory ran out"):
         run(trials=5)
 
@@ -330,7 +330,7 @@ def test_errors_other_than_input_errors_end_the_search(error, tried, monkeypatch
     def break_down(config, *_):
         raise error
 
-    monkeypatch.setattr(module, "best_value", break_down)
+    monkeypatch.setattr(module, "train_for_score", break_down)
     with pytest.raises(type(error), match=str(error).replace("[", r"\[")):
         run()
 

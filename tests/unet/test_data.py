@@ -62,7 +62,7 @@ def test_split_does_not_depend_on_the_order_files_were_made_in(tiny, tmp_path):
     one = dataclasses.replace(tiny, images=images, masks=masks)
     two = dataclasses.replace(tiny, images=other / "images", masks=other / "masks")
     left, right = data.load_data(one), data.load_data(two)
-    assert left.split == right.split
+    assert left.file_names == right.file_names
     np.testing.assert_array_equal(left.train.images, right.train.images)
 
 

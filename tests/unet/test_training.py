@@ -117,7 +117,7 @@ def test_same_seed_gives_the_same_metrics_also_without_a_report(trained, tmp_pat
     again = dataclasses.replace(
         config, runs_dir=tmp_path, saved_models_dir=tmp_path / "saved_models"
     )
-    best = training.best_value(again, UNetTask)
+    best = training.train_for_score(again, UNetTask)
     assert best == results["validation"]["mean_iou"] > 0
     assert history(again) == history(config)
     rows = csv.DictReader((again.run_folder / "history.csv").open())
@@ -164,7 +164,7 @@ def test_precision_is_saved_when_a_run_starts(tmp_path):
 
     run = SimpleNamespace(write_or_verify=write_or_verify)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    training._verify(run, SimpleNamespace(split={"train": 1}))
+    training._verify(run, SimpleNamespace(data_identity={"train": 1}))
     assert saved["precision.json"] == {"precision": "bfloat16"}
     assert saved["split.json"] == {"train": 1}
 
@@ -182,13 +182,13 @@ def test_resumed_run_keeps_its_precision(trained, tmp_path, monkeypatch):
     for precision in ("bfloat16", "float32"):
         file = config.run_folder / "precision.json"
         file.write_text(json.dumps({"precision": precision}))
-        training.best_value(config, UNetTask)
+        training.train_for_score(config, UNetTask)
         policy = keras.config.dtype_policy().name
         assert policy.removeprefix("mixed_") == precision
 
     file.write_text('{"precision": 3}')
     with pytest.raises(InputError, match=f"float32, bfloat16.* in {file}. Received: 3"):
-        training.best_value(config, UNetTask)
+        training.train_for_score(config, UNetTask)
 
 
 def test_existing_run_is_rejected_before_data_is_read(trained, monkeypatch):
@@ -216,7 +216,7 @@ def test_existing_run_is_rejected_before_data_is_read(trained, monkeypatch):
 def test_worker_with_other_options_or_data_is_rejected(
     change, message, tiny, monkeypatch
 ):
-    chief = SimpleNamespace(config=tiny, split={"train": ["cat"]})
+    chief = SimpleNamespace(config=tiny, data_identity={"train": ["cat"]})
     sent = []
 
     def from_chief(content):
@@ -225,10 +225,10 @@ def test_worker_with_other_options_or_data_is_rejected(
 
     workers = SimpleNamespace(from_chief=from_chief)
     training._check_same_on_all_workers(chief, workers)
-    split = {"train": ["dog"]} if change.pop("data", None) else chief.split
+    split = {"train": ["dog"]} if change.pop("data", None) else chief.data_identity
     config = SimpleNamespace(**vars(tiny) | change)
     monkeypatch.setattr(training, "to_dict", lambda config: {**vars(config)})
-    worker = SimpleNamespace(config=config, split=split)
+    worker = SimpleNamespace(config=config, data_identity=split)
     if message is None:
         training._check_same_on_all_workers(worker, workers)
     else:
@@ -344,7 +344,7 @@ def test_best_value_of_a_complete_run_is_read(trained, tmp_path, monkeypatch):
     shutil.copytree(config.runs_dir, tmp_path / "runs")
     again = dataclasses.replace(config, runs_dir=tmp_path / "runs", resume=True)
     monkeypatch.setattr(training, "fit", None)  # it is not called
-    reached = training.best_value(again, UNetTask)
+    reached = training.train_for_score(again, UNetTask)
     assert reached == results["validation"]["mean_iou"]
 
 

@@ -26,10 +26,11 @@ class CVAESpec:
     Attributes:
         latents, detail_latents, width: sizes of `--network compact`.
         epochs: number of training epochs.
-        loss_weights: name to weight, as `cvae_tf.LossWeights`.
-        style: the name of its style measures in `cvae_tf.evaluation.style.STYLES`.
+        loss_weights: dict, name -> weight, as `cvae_tf.LossWeights`.
+        style_measures: a name in `cvae_tf.evaluation.style.STYLE_MEASURES`.
         classifier_filters, classifier_epochs: size and training of the evaluation
             classifier.
+        horizontal_flip: whether training images are flipped at random.
         reference: results of the reference notebook, or None.
     """
 
@@ -38,9 +39,10 @@ class CVAESpec:
     width: int
     epochs: int
     loss_weights: dict[str, float]
-    style: Literal["strokes", "colours"]
+    style_measures: Literal["strokes", "colours"]
     classifier_filters: int
     classifier_epochs: int
+    horizontal_flip: bool = False
     reference: Reference | None = None
 
 
@@ -52,7 +54,6 @@ class DatasetSpec:
         class_names: names in the order of the class ids.
         download_mib, prepared_mib: size of the complete data set in MiB.
         host: the server that TFDS downloads it from.
-        horizontal_flip: whether horizontal flips are valid augmentation.
         colours: RGB of each class in figures of masks, 0 to 255; None without masks.
         cvae: defaults of conditional VAEs; None if there are no labels.
     """
@@ -61,7 +62,6 @@ class DatasetSpec:
     download_mib: int
     prepared_mib: int
     host: str
-    horizontal_flip: bool = False
     colours: tuple[tuple[int, int, int], ...] | None = None
     cvae: CVAESpec | None = None
 
@@ -72,7 +72,6 @@ DATASETS = {
         download_mib=774,
         prepared_mib=775,
         host="thor.robots.ox.ac.uk",
-        horizontal_flip=True,
         colours=(OKABE_ITO_ORANGE, BLACK, OKABE_ITO_BLUE),
     ),
     "mnist": DatasetSpec(
@@ -86,7 +85,7 @@ DATASETS = {
             width=32,
             epochs=8,
             loss_weights={"coarse": 1, "adversarial": 5, "label": 5, "cycle": 5},
-            style="strokes",
+            style_measures="strokes",
             classifier_filters=16,
             classifier_epochs=6,
             reference=Reference(negative_elbo=-961.7, epochs=30),
@@ -98,16 +97,16 @@ DATASETS = {
         download_mib=162,
         prepared_mib=132,
         host="www.cs.toronto.edu",
-        horizontal_flip=True,
         cvae=CVAESpec(
             latents=24,
             detail_latents=12,
             width=32,
             epochs=10,
             loss_weights={"coarse": 1, "adversarial": 20, "label": 100, "cycle": 5},
-            style="colours",
+            style_measures="colours",
             classifier_filters=32,
             classifier_epochs=12,
+            horizontal_flip=True,
             reference=Reference(negative_elbo=-2668.7, epochs=20),
         ),
     ),

@@ -36,14 +36,14 @@ class Draws(keras.random.SeedGenerator):
     Args:
         seed: an int32 tensor of shape (2,); all draws follow from it.
         batch_size: rows of the whole batch.
-        replica, replicas: the rows processed here are `replica`, `replica + replicas`
-            and so on of the batch.
+        replica, replica_count: the rows processed here are `replica`, `replica +
+            replica_count` and so on of the batch.
     """
 
-    def __init__(self, seed, batch_size, replica=0, replicas=1):
+    def __init__(self, seed, batch_size, replica=0, replica_count=1):
         # No super().__init__(): it would create that variable.
         self.seed, self.batch_size = seed, batch_size
-        self.replica, self.replicas = replica, replicas
+        self.replica, self.replica_count = replica, replica_count
         self.draws = 0
 
     def next(self, ordered=True):
@@ -52,7 +52,7 @@ class Draws(keras.random.SeedGenerator):
 
     def rows(self, drawn):
         """The rows processed here, of draws for the whole batch, (batch, ...)."""
-        return drawn[self.replica :: self.replicas]
+        return drawn[self.replica :: self.replica_count]
 
 
 def num_batches(count, batch_size):
@@ -70,8 +70,9 @@ def evaluation_batches(arrays, batch_size, prepare, replicas=SINGLE_REPLICA):
         replicas: a `Replicas`.
 
     Returns:
-        A `tf.data.Dataset` of `num_batches` batches; for several replicas, first the
-        rows of each replica here of the first batch, then of the second, and so on.
+        A `tf.data.Dataset` of `num_batches` batches; for several replicas, one
+        element per batch and replica of this process: first those of the first batch,
+        then those of the second, and so on.
     """
 
     def batch(share, *examples):

@@ -12,7 +12,7 @@ def split_examples(count, shares, seed):
 
     Args:
         count: how many examples there are.
-        shares: name to share in (0, 1) of each split but "train".
+        shares: dict, name -> share in (0, 1), of each split but "train".
         seed: an integer; the splits depend on it and `count` alone.
 
     Returns:
@@ -36,6 +36,6 @@ def split_examples(count, shares, seed):
 
 
 def _sizes(count, shares):
-    """Name to number of examples of each split."""
+    """The number of examples of each split: dict, name -> number."""
     sizes = {name: round(count * share) for name, share in shares.items()}
     return sizes | {"train": count - sum(sizes.values())}

@@ -10,13 +10,13 @@ from train_tf.distributed.cluster import Workers
 from train_tf.errors import InputError
 
 
-def check_batch_size(counts, batch_size, replicas):
+def check_batch_size(counts, batch_size, replica_count):
     """Reject batches in which a replica would have no image.
 
     Args:
         counts: number of images of the "train" and "validation" splits.
         batch_size: the most images per batch, over all replicas.
-        replicas: number of replicas.
+        replica_count: number of replicas.
 
     Raises:
         InputError: if a batch would be too small.
@@ -24,16 +24,16 @@ def check_batch_size(counts, batch_size, replicas):
     for split in ("train", "validation"):
         count = counts[split]
         smallest = count // num_batches(count, batch_size)
-        if count < replicas:
+        if count < replica_count:
             raise InputError(
-                f"Expected an image for each of {replicas} replicas. Received: "
+                f"Expected an image for each of {replica_count} replicas. Received: "
                 f"{count} images for {split}."
             )
-        if smallest < replicas:
+        if smallest < replica_count:
             raise InputError(
-                f"Expected a --batch-size that gives each of {replicas} replicas an "
-                f"image. Received: {batch_size}, which makes batches of {smallest} of "
-                f"the {count} images for {split}."
+                f"Expected a --batch-size that gives each of {replica_count} replicas "
+                f"an image. Received: {batch_size}, which makes batches of {smallest} "
+                f"of the {count} images for {split}."
             )
 
 
@@ -72,12 +72,12 @@ def replica_context():
 def mean_over_replicas(values):
     """The mean over the rows of all replicas, (batch, ...) each; a scalar."""
     mean, rows = tf.reduce_mean(values), tf.cast(tf.shape(values)[0], values.dtype)
-    _, replicas = replica_context()
-    if replicas == 1:
+    _, count = replica_context()
+    if count == 1:
         return mean
     context = tf.distribute.get_replica_context()
-    total, count = context.all_reduce("SUM", [mean * rows, rows])
-    return total / count
+    total, rows = context.all_reduce("SUM", [mean * rows, rows])
+    return total / rows
 
 
 def prepare_to_fit(model):

@@ -15,7 +15,7 @@ class Progress(keras.callbacks.Callback):
         first: the epoch to start from, counted from 0.
         epochs: the epoch to stop before.
         steps: batches per epoch.
-        titles: name in the history to its title on the screen.
+        titles: dict, name in the history -> title on the screen.
     """
 
     def __init__(self, first, epochs, steps, titles):
@@ -59,11 +59,12 @@ class TensorBoard(keras.callbacks.Callback):
     Args:
         folder: where the event files go, in train/ and validation/.
         name: of the run.
-        options: name to number, string or bool of what may differ between runs.
+        options: what may differ between runs: dict, name -> number, string or bool.
         inputs: `tf.TensorSpec`s of the model's inputs, for the graph.
-        images: function from a model to title and images, (count, height, width,
+        images: function from a model to a dict, title -> images, (count, height, width,
             channels), in [0, 1] or uint8; called after each epoch.
-        histograms: function from a model to title and numbers; called after each epoch.
+        histograms: function from a model to a dict, title -> numbers; called after
+            each epoch.
     """
 
     def __init__(self, folder, name, options, inputs, images, histograms=None):
@@ -95,8 +96,8 @@ class TensorBoard(keras.callbacks.Callback):
             with writer.as_default():
                 tf.summary.scalar(f"metrics/{metric}", value, step)
         with self.training.as_default():
-            rate = self.model.optimizer.learning_rate
-            tf.summary.scalar("training/learning_rate", rate, step)
+            learning_rate = self.model.optimizer.learning_rate
+            tf.summary.scalar("training/learning_rate", learning_rate, step)
         with self.validation.as_default():
             for title, images in self.images(self.model).items():
                 tag, count = f"images/{title}", len(images)

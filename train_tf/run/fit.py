@@ -35,7 +35,7 @@ def fit(model, run, batches, steps, validation, validation_steps, callbacks):
     strategy = run.workers.strategy
     replicas.prepare_to_fit(model)
     with strategy.scope():
-        # Built in the first step, the optimizer would make TensorFlow trace it twice.
+        # TensorFlow would trace the first step twice if it built the optimizer.
         model.optimizer.build(model.trainable_variables)
     if run.epochs_done:
         run.load_last(model)
@@ -75,7 +75,7 @@ class _SaveEpochs(keras.callbacks.Callback):
         self.started = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.trained = time.monotonic()  # after the last batch, that is used
+        self.trained = time.monotonic()  # overwritten by the next batch
 
     def on_epoch_end(self, epoch, logs=None):
         ended = time.monotonic()

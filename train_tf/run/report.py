@@ -34,7 +34,7 @@ def draw_curves(path, history, titles, best_epoch):
     Args:
         path: the PNG to write.
         history: a list of one dict per epoch.
-        titles: name in the history to title, one panel each.
+        titles: dict, name in the history -> title; one panel each.
         best_epoch: the epoch to mark.
     """
     epochs = [row["epoch"] for row in history]

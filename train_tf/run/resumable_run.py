@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from train_tf.command_line import from_dict, to_dict
-from train_tf.config import OPTIONS_WITHOUT_EFFECT
+from train_tf.config import OPTIONS_NOT_COMPARED
 from train_tf.distributed import cluster
 from train_tf.errors import InputError
 from train_tf.files import as_csv, read_json, write_json, write_text
@@ -19,7 +19,7 @@ from train_tf.run.checkpoints import Checkpoints
 from train_tf.run.folder import CONFIG, Folder, write_or_verify
 
 # Options that may differ between a run and its resumption.
-OPTIONS_ALLOWED_TO_DIFFER = OPTIONS_WITHOUT_EFFECT | {"epochs", "patience"}
+OPTIONS_ALLOWED_TO_DIFFER = OPTIONS_NOT_COMPARED | {"epochs", "patience"}
 
 # What results.json has at least.
 REQUIRED_RESULTS = {"epochs", "best_epoch", "minutes", "test", "images", "saved_model"}
@@ -31,7 +31,7 @@ def check_run_folder(config):
 
 
 class Run:
-    """The folder of a run and what has been reached in it.
+    """The folder of a run and its progress.
 
     With several workers only the chief reads and writes the folder. It is locked for
     this process until the end of a `with` block.
@@ -65,7 +65,7 @@ class Run:
         self.history, self.seconds, self._saved, self.results = json.loads(state)
 
     def _open(self, config):
-        """Lock the folder; returns what has been reached in it."""
+        """Lock the folder; return its progress."""
         self._lock = _folder(config).acquire()
         try:
             self._checkpoints = Checkpoints(self.folder / "checkpoints")
@@ -140,7 +140,7 @@ class Run:
 
         Args:
             model: the compiled `keras.Model`.
-            metrics: name to number.
+            metrics: dict, name -> number.
             seconds: a pair: seconds of training, and seconds including validation.
         """
         metrics = {name: float(value) for name, value in sorted(metrics.items())}

@@ -10,7 +10,7 @@ import keras
 
 from train_tf import devices
 from train_tf.command_line import to_dict
-from train_tf.config import OPTIONS_WITHOUT_EFFECT, flag
+from train_tf.config import OPTIONS_NOT_COMPARED, flag
 from train_tf.data.pipeline import num_batches
 from train_tf.distributed import cluster, replicas
 from train_tf.errors import InputError
@@ -37,7 +37,8 @@ class Task(abc.ABC):
         data_options: names of the options that the data depends on.
         data: what `load` returns.
         counts: number of examples of the splits "train", "validation" and "test".
-        split: what must be the same when the run is resumed; a dict for JSON.
+        data_identity: the data's splits, for split.json: a resumed run must have the
+            same ones. A dict for JSON.
         monitor, mode: as for `train_tf.run.resumable_run.Run`.
         printed_metrics: titles by name in the history, printed after each epoch.
         plotted_metrics: titles by name in the history, plotted over the epochs.
@@ -63,7 +64,7 @@ class Task(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def tracked_options(config):
-        """Options of a resolved config for searches and HPARAMS, name to value."""
+        """Options of a resolved config for searches and HPARAMS: dict."""
 
     @abc.abstractmethod
     def build(self):
@@ -79,10 +80,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def images(self, model):
-        """Images for TensorBoard after each epoch: title to images."""
+        """Images for TensorBoard after each epoch: dict, title -> images."""
 
     def histograms(self, model):
-        """Numbers for TensorBoard's histograms after each epoch: title to numbers."""
+        """Numbers for TensorBoard's histograms: dict, title -> numbers."""
         return {}
 
     @abc.abstractmethod
@@ -151,8 +152,8 @@ def train(config, task_class):
             return run.results
 
 
-def best_value(config, task_class, reuse_data_from=None):
-    """Train a model without a report, resume its run, or read it if it is complete.
+def train_for_score(config, task_class, reuse_data_from=None):
+    """Train a model without a report, or look the value up if its run is complete.
 
     For arguments and errors see `train` and `Task`.
 
@@ -187,7 +188,7 @@ def print_summary(task, run):
 
 
 def _set_up(config):
-    """Meet the other workers, choose the devices, set precision and seed."""
+    """Connect to the other workers, choose the devices, set precision and seed."""
     workers = cluster.join(config.strategy)
     precision = devices.resolve_precision(_requested_precision(config))
     precision = workers.from_chief(precision.encode()).decode()
@@ -231,10 +232,10 @@ def _check_same_on_all_workers(task, workers):
         flag(name): value
         for name, value in to_dict(config).items()
         # Each worker may have its own folders.
-        if name not in OPTIONS_WITHOUT_EFFECT
+        if name not in OPTIONS_NOT_COMPARED
         and not isinstance(getattr(config, name), Path)
     }
-    text = json.dumps({"options": options, "data": task.split})
+    text = json.dumps({"options": options, "data": task.data_identity})
     local, of_chief = json.loads(text), json.loads(workers.from_chief(text.encode()))
     differing = [
         f"{name} {value} instead of {of_chief['options'].get(name)}"
@@ -252,7 +253,7 @@ def _check_same_on_all_workers(task, workers):
 
 def _verify(run, task):
     run.write_or_verify(PRECISION, {"precision": _current_precision()})
-    run.write_or_verify("split.json", task.split)
+    run.write_or_verify("split.json", task.data_identity)
 
 
 def _train_and_report(config, task, model, run, started):

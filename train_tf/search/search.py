@@ -31,12 +31,12 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute import oracle_client
 
 from train_tf.command_line import silent, to_dict
-from train_tf.config import OPTIONS_WITHOUT_EFFECT, LogUniform
+from train_tf.config import OPTIONS_NOT_COMPARED, LogUniform
 from train_tf.distributed.cluster import START_SECONDS, check_alone
 from train_tf.errors import InputError, WorkerLost
 from train_tf.files import read_json
 from train_tf.run.folder import CONFIG, Folder, write_or_verify
-from train_tf.run.training import best_value
+from train_tf.run.training import train_for_score
 from train_tf.search.chief import heartbeat, role, serve
 from train_tf.search.trials import TrialReport
 
@@ -59,7 +59,7 @@ def search(config, config_class, task_class, space):
             for the full number of epochs.
         config_class: the config of a training.
         task_class: the `train_tf.run.training.Task` of a training.
-        space: option to its values, or to a `train_tf.config.LogUniform`.
+        space: dict, option -> its values, or a `train_tf.config.LogUniform`.
 
     Returns:
         The path of best.json; None in a worker.
@@ -72,20 +72,21 @@ def search(config, config_class, task_class, space):
     check_alone("a search (launch_local.py --search starts its own)", config.strategy)
     process, resolved = role(), config.resolve()
     space = {name: space[name] for name in config.tune}
-    start = _start(task_class.tracked_options(resolved), space)
+    first = _options_of_first_trial(task_class.tracked_options(resolved), space)
     method = _method(config, space)
-    oracle = _oracle(resolved, task_class, space, start, method)
+    oracle = _oracle(resolved, task_class, space, first, method)
     # Loaded before any trial, so that invalid data is one error.
     task = None if process == "chief" else task_class(config)
 
     def check():
         with filelock.FileLock(config.run_folder / ".split.lock"):  # workers share it
-            write_or_verify(config.run_folder / "split.json", task.split, "search")
+            file = config.run_folder / "split.json"
+            write_or_verify(file, task.data_identity, "search")
 
     def train(options):
         trial = trial_config(config, config_class, options)
         with silent():
-            score = float(best_value(trial, task_class, task))
+            score = float(train_for_score(trial, task_class, task))
         if math.isnan(score):
             raise InputError(f"{task_class.monitor} is not a number.")
         return score
@@ -108,9 +109,9 @@ def search(config, config_class, task_class, space):
             {x.name: requested[x.name] for x in dataclasses.fields(config_class)},
             task_class.monitor,
             task_class.mode,
-            start,
+            first,
         )
-        if start is None:
+        if first is None:
             print(
                 "The command-line options are not in the search space, so no trial "
                 "uses them."
@@ -120,7 +121,7 @@ def search(config, config_class, task_class, space):
             serve(oracle, START_SECONDS)
         else:
             run_trials()
-            _train_start_in_full(report, resolved.epochs, train)
+            _train_first_in_full(report, resolved.epochs, train)
         return report.finish()
     finally:
         lock.release()
@@ -166,14 +167,14 @@ def _folder(config, space, method):
         requested = {x: value for x, value in options.items() if value is not None}
         return {**config.defaults, **requested}
 
-    free = OPTIONS_WITHOUT_EFFECT | {"trials"}
+    free = OPTIONS_NOT_COMPARED | {"trials"}
     return Folder(config.run_folder, options, config.resume, free, resolve, "search")
 
 
-def _start(options, space):
+def _options_of_first_trial(options, space):
     """The searched options of a config; None if they are not in the search space."""
-    start = {name: options.get(name) for name in space}
-    return start if all(start[name] in space[name] for name in space) else None
+    first = {name: options.get(name) for name in space}
+    return first if all(first[name] in space[name] for name in space) else None
 
 
 def _method(config, space):
@@ -190,8 +191,8 @@ def _method(config, space):
     return earlier or ("random" if few else config.method)
 
 
-def _oracle(config, task_class, space, start, method):
-    """The `keras_tuner.Oracle` that proposes the trials, `start` first."""
+def _oracle(config, task_class, space, first, method):
+    """The `keras_tuner.Oracle` that proposes the trials, `first` before others."""
     hyperparameters = keras_tuner.HyperParameters()
     for name, values in space.items():
         if set(values) == {True, False}:
@@ -213,14 +214,14 @@ def _oracle(config, task_class, space, start, method):
         settings["max_epochs"] = config.epochs
         settings["hyperband_iterations"] = math.inf
 
-    class StartingOracle(ORACLES[method]):
+    class OracleWithFirstTrial(ORACLES[method]):
         def populate_space(self, trial_id):
             proposal = super().populate_space(trial_id)
-            if start and not self.trials:
-                proposal["values"].update(start)
+            if first and not self.trials:
+                proposal["values"].update(first)
             return proposal
 
-    oracle = StartingOracle(**settings)
+    oracle = OracleWithFirstTrial(**settings)
     oracle.max_trials, oracle.verbose = config.trials, 0
     return oracle
 
@@ -283,11 +284,11 @@ def _run_trial(oracle, trial, monitor, train):
     oracle.end_trial(trial)
 
 
-def _train_start_in_full(report, epochs, train):
+def _train_first_in_full(report, epochs, train):
     """Train the command-line options in full, which Hyperband may not have done."""
-    if report.start_row is None or report.start_row["epochs"] == epochs:
+    if report.first_row is None or report.first_row["epochs"] == epochs:
         return
-    options = {**report.start, "epochs": epochs}
+    options = {**report.first, "epochs": epochs}
     try:
         report.add(trial_name(options), options, train(options), None)
     except InputError as error:

@@ -1,13 +1,13 @@
 """The report of a search: a line per trial, trials.csv and best.json."""
 
-from train_tf.config import OPTIONS_WITHOUT_EFFECT
+from train_tf.config import OPTIONS_NOT_COMPARED
 from train_tf.errors import InputError
 from train_tf.files import as_csv, write_json, write_text
 
 ROWS_SHOWN = 10  # on the screen
 
 # best.json leaves these out. The data set stays: the options were found on it.
-NOT_IN_BEST = OPTIONS_WITHOUT_EFFECT - {"data_dir"} | {"epochs", "name"}
+NOT_IN_BEST = OPTIONS_NOT_COMPARED - {"data_dir"} | {"epochs", "name"}
 
 
 class TrialReport:
@@ -17,14 +17,14 @@ class TrialReport:
         folder: the search's folder.
         options: options of all trials, a dict for JSON.
         monitor, mode: as for `train_tf.run.resumable_run.Run`.
-        start: the searched options on the command line, name to value; None if they are
-            not in the search space.
+        first: the searched options on the command line, which the first trial has;
+            None if they are not in the search space.
     """
 
-    def __init__(self, folder, options, monitor, mode, start=None):
+    def __init__(self, folder, options, monitor, mode, first=None):
         self.folder, self.metric = folder, monitor.removeprefix("val_")
         self.options = {x: options[x] for x in options if x not in NOT_IN_BEST}
-        self.sign, self.start = (1 if mode == "max" else -1), start
+        self.sign, self.first = (1 if mode == "max" else -1), first
         self.rows, self.errors, self.count = [], [], 0
         table = folder / "trials.csv"
         # A resumed search adds its earlier trials again.
@@ -35,7 +35,7 @@ class TrialReport:
 
         Args:
             run: name of its run.
-            options: its own options, name to value; the same names for all trials.
+            options: dict, name -> value; the same names for all trials.
             score: best value of the monitored metric; None without one.
             error: why the trial failed; None if it did not.
         """
@@ -71,7 +71,7 @@ class TrialReport:
             f"\n{len(self.rows)} trials, {len(self.errors)} skipped; the best:\n\n"
             f"{_as_table(self.rows[:ROWS_SHOWN])}\n"
         )
-        if row := self.start_row:
+        if row := self.first_row:
             print(
                 f"Command-line options: {self.metric} {_short(row[self.metric])} after "
                 f"{row['epochs']} epochs (trial {row['trial']})\n"
@@ -83,10 +83,10 @@ class TrialReport:
         return self.folder / "best.json"
 
     @property
-    def start_row(self):
+    def first_row(self):
         """The best row with the options on the command line; None without one."""
-        start = self.start
-        rows = (row for row in self.rows if start and start.items() <= row.items())
+        first = self.first
+        rows = (row for row in self.rows if first and first.items() <= row.items())
         return next(rows, None)
 
     def _write(self):

@@ -26,8 +26,8 @@ class SavedModelProcess:
         folder: of one version, with saved_model.pb.
 
     Attributes:
-        signatures: name to {"inputs": tensors, "outputs": tensors}, the tensors name to
-            (dtype, shape); the dtype of strings is "bytes".
+        signatures: {signature: {"inputs": tensors, "outputs": tensors}}, where tensors
+            are {name: (dtype, shape)}; the dtype of strings is "bytes".
         pid: of the process.
 
     Raises:
@@ -67,10 +67,10 @@ class SavedModelProcess:
 
         Args:
             signature: its name.
-            inputs: name to array of the input's dtype; strings are bytes objects.
+            inputs: dict, name -> array of the input's dtype; strings are bytes objects.
 
         Returns:
-            Name to array.
+            Dict, name -> array.
 
         Raises:
             RequestRejected: if the SavedModel rejects the request.
