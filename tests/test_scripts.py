@@ -1,4 +1,4 @@
-"""Each script, run in a process of its own."""
+"""Each script: its output, its files and its exit status."""
 
 import json
 import re
@@ -33,6 +33,21 @@ SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
 
 
 HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "PIL"}
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """As `run`, but in this process, which has imported TensorFlow already."""
+
+    def run_here(folder, script, *arguments):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        monkeypatch.setattr("signal.signal", lambda *_: None)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+        return subprocess.CompletedProcess(script, end.value.code, *capsys.readouterr())
+
+    return run_here
 
 
 def test_help_of_every_script_answers_without_starting_tensorflow(tmp_path):
@@ -112,7 +127,7 @@ def test_commands_of_the_pages_have_valid_options(command, monkeypatch):
     assert len(configs) == 1
 
 
-def test_training_then_prediction_as_the_readme_says(trained, tmp_path):
+def test_training_then_prediction_as_the_readme_says(trained, tmp_path, run_here):
     config, results, output = trained
     for part in ("Data: oxford_iiit_pet", "Epoch 1/2", "| test, 298 images"):
         assert part in output
@@ -128,14 +143,14 @@ def test_training_then_prediction_as_the_readme_says(trained, tmp_path):
     assert Image.open(masks[0]).size == (24, 20)
 
     again = ["--name", config.run_name, "--runs-dir", config.runs_dir]
-    answer = run(tmp_path, "train_unet.py", *again)
+    answer = run_here(tmp_path, "train_unet.py", *again)
     assert answer.returncode == 2 and "--resume" in answer.stderr
 
 
-def test_broken_image_ends_prediction_with_1(trained, tmp_path):
+def test_broken_image_ends_prediction_with_1(trained, tmp_path, run_here):
     images, _ = write_photos_and_masks(tmp_path, count=2)
     (images / "1.png").write_bytes(b"")
-    answer = run(
+    answer = run_here(
         tmp_path, "predict_unet.py", "--model", trained[1]["saved_model"], images
     )
     assert answer.returncode == 1
@@ -143,7 +158,7 @@ def test_broken_image_ends_prediction_with_1(trained, tmp_path):
     assert "1 masks in predictions/masks" in answer.stdout
 
 
-def test_broken_folder_ends_training_at_once_with_every_name(tmp_path):
+def test_broken_folder_ends_training_at_once_with_every_name(tmp_path, run_here):
     images, masks = write_photos_and_masks(tmp_path, count=6)
     photo = Image.fromarray(np.zeros((20, 24, 3), "uint8"))
     photo.save(images / "0.jpg")
@@ -151,20 +166,24 @@ def test_broken_folder_ends_training_at_once_with_every_name(tmp_path):
     (images / "0.png").unlink()
     (images / "0.jpg").write_bytes(half[: len(half) // 2])
     (images / "1.png").write_bytes(b"")
-    answer = run(tmp_path, "train_unet.py", "--images", images, "--masks", masks, *TINY)
+    folders = ["--images", images, "--masks", masks]
+    answer = run_here(tmp_path, "train_unet.py", *folders, *TINY)
     assert answer.returncode == 2
     assert "Traceback" not in answer.stderr
     assert "0.jpg" in answer.stderr and "1.png" in answer.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_data_folder_without_data_is_named(tmp_path):
-    answer = run(tmp_path, "train_unet.py", "--data-dir", tmp_path / "empty", *TINY)
+def test_data_folder_without_data_is_named(tmp_path, run_here):
+    answer = run_here(
+        tmp_path, "train_unet.py", "--data-dir", tmp_path / "empty", *TINY
+    )
     assert answer.returncode == 2
     assert str(tmp_path / "empty" / "oxford_iiit_pet") in answer.stderr
     assert "prepare_data.py" in answer.stderr
 
 
+@pytest.mark.slow
 def test_wrong_labels_are_drawn_and_evaluated(trained_cvae, small_sets, tmp_path):
     config, results, _ = trained_cvae
     model = results["saved_model"]
@@ -187,9 +206,9 @@ def test_wrong_labels_are_drawn_and_evaluated(trained_cvae, small_sets, tmp_path
     assert set(scores["style"]) == {"ink", "slant", "width"}
 
 
-def test_own_image_is_drawn_under_a_label(trained_cvae, tmp_path):
+def test_own_image_is_drawn_under_a_label(trained_cvae, tmp_path, run_here):
     Image.new("RGB", (50, 40), "white").save(tmp_path / "mine.png")
-    answer = run(
+    answer = run_here(
         tmp_path,
         "relabel_cvae.py",
         *["--model", trained_cvae[1]["saved_model"], "--image", "mine.png"],
@@ -205,9 +224,11 @@ def test_vae_is_trained_as_the_readme_says(trained_cvae):
         assert part in output
 
 
-def test_export_is_compared_in_a_folder_of_the_model_s_name(trained, tmp_path):
+def test_export_is_compared_in_a_folder_of_the_model_s_name(
+    trained, tmp_path, run_here
+):
     model = trained[1]["saved_model"]
-    answer = run(
+    answer = run_here(
         tmp_path, "export_model.py", "--model", model, "--format", "saved_model"
     )
     assert answer.returncode == 0, answer.stderr
@@ -216,18 +237,18 @@ def test_export_is_compared_in_a_folder_of_the_model_s_name(trained, tmp_path):
         (tmp_path / "exports/pets/comparison_none.json").read_text()
     )
     assert list(comparison["runtimes"]) == ["SavedModel", "saved_model"]
-    again = run(
+    again = run_here(
         tmp_path, "export_model.py", "--model", model, "--format", "saved_model"
     )
     assert again.returncode == 2 and "there already" in again.stderr
 
 
-def test_check_of_models_goes_on_after_a_broken_one(tmp_path):
+def test_check_of_models_goes_on_after_a_broken_one(tmp_path, run_here):
     for name in ("one", "two"):
         version = tmp_path / "saved_models" / name / "1"
         version.mkdir(parents=True)
         (version / "saved_model.pb").write_bytes(b"no SavedModel")
-    answer = run(tmp_path, "check_serving.py")
+    answer = run_here(tmp_path, "check_serving.py")
     assert answer.returncode == 1 and "Traceback" not in answer.stderr
     lines = answer.stdout.splitlines()
     assert lines[0] == "saved_models/one/1" and lines[1].startswith("  FAILED: ")

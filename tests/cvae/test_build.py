@@ -77,8 +77,14 @@ def test_unknown_name_or_size_is_rejected(options, message):
         build_cvae(SHAPE, CLASSES, **options)
 
 
-@pytest.mark.parametrize("saved", PRECISIONS)
-@pytest.mark.parametrize("network", ["compact", "plain"])
+@pytest.mark.parametrize(
+    ("network", "saved"),
+    [
+        ("compact", "mixed_bfloat16"),
+        *[pytest.param("compact", x, marks=pytest.mark.slow) for x in PRECISIONS[::2]],
+        *[("plain", saved) for saved in PRECISIONS],
+    ],
+)
 def test_saved_model_loads_in_every_precision(network, saved, tmp_path):
     # Sublayers took the global precision, not that of their layer.
     keras.config.set_dtype_policy(saved)

@@ -48,7 +48,7 @@ def cache_folder(images, tmp_path):
 
 
 def test_classifier_is_trained_once_and_cached(images, tmp_path, capsys, monkeypatch):
-    set_size(monkeypatch, 8, 40)
+    set_size(monkeypatch, 8, 20)
     _, accuracy = load_or_train_classifier("mnist", images, tmp_path)
     again, accuracy_again = load_or_train_classifier("mnist", images, str(tmp_path))
     assert accuracy == accuracy_again == accuracy_of(again, images.test)

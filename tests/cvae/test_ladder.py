@@ -177,6 +177,7 @@ def test_each_level_has_its_rate():
     assert (style.shape, coarse.shape, fine.shape) == ((2,), (1,), (1,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", LIKELIHOODS.values())
 def test_black_and_white_images_train_to_finite_numbers(likelihood):
     model = small(likelihood)

@@ -84,12 +84,20 @@ def tried(monkeypatch):
     return configs
 
 
+# Each proposal of the Bayesian method takes seconds.
+METHODS = (
+    "hyperband",
+    pytest.param("bayesian", marks=pytest.mark.slow),
+    "random",
+)
+
+
 def run(task=Task, **options):
     return search(SearchConfig(**options), Config, task, SPACE)
 
 
 @pytest.mark.parametrize("task", [Task, Ugliness])
-@pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
+@pytest.mark.parametrize("method", METHODS)
 def test_best_of_all_trials_is_found(method, task, tried, capsys):
     best = run(task, method=method, trials=8)
     in_full = method == "hyperband"  # trains the first options again at the end
@@ -158,7 +166,7 @@ def test_options_that_are_not_searched_are_the_requested_ones(tried):
     assert len({config.sides for config in tried}) == 3
 
 
-@pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
+@pytest.mark.parametrize("method", METHODS)
 def test_search_starts_with_the_requested_options(method, tried, capsys):
     options = {"shape": "square", "sides": 4, "filled": False, "learning_rate": 0.02}
     run(method=method, trials=5, **options)
@@ -269,7 +277,7 @@ def test_folder_is_free_when_the_search_is_over(tried, monkeypatch):
     assert [lock.is_locked for lock in locks] == [False]
 
 
-@pytest.mark.parametrize("method", ["hyperband", "bayesian", "random"])
+@pytest.mark.parametrize("method", METHODS)
 def test_resumed_search_repeats_its_runs_and_adds_more(method, tried):
     run(method=method, trials=5)
     run(method=method, trials=8, resume=True)

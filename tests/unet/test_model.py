@@ -148,7 +148,11 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16")
 
 
 @pytest.mark.parametrize(
-    ("down", "up"), [("maxpool", "transpose"), ("strided", "upsample")]
+    ("down", "up"),
+    [
+        pytest.param("maxpool", "transpose", marks=pytest.mark.slow),
+        ("strided", "upsample"),
+    ],
 )
 @pytest.mark.parametrize("built", PRECISIONS)
 def test_saved_model_loads_under_every_precision(down, up, built, tmp_path):

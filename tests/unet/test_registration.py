@@ -5,6 +5,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 
 from unet_tf.blocks import strided_down, upsample_up
 from unet_tf.config import UNetConfig
@@ -23,6 +24,7 @@ def test_import_of_the_package_does_not_import_keras():
     assert answer.stdout == "set()\n", answer.stderr
 
 
+@pytest.mark.slow
 def test_saved_model_loads_in_a_new_process_and_trains_on(tmp_path):
     config = UNetConfig()
     model = build_unet((8, 8, 3), 2, 2, 1, down=strided_down, up=upsample_up)
@@ -37,6 +39,7 @@ import sys
 import unet_tf
 import keras
 import numpy as np
+import pytest
 model = keras.models.load_model(sys.argv[1])
 batch = np.load(sys.argv[2])
 print(int(model.optimizer.iterations), type(model.optimizer).__name__)
