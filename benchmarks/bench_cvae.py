@@ -1,7 +1,8 @@
 """Training speed of the VAEs beside a re-implementation in PyTorch; see --help.
 
-All train on one repeated batch of noise. Before timing, `--network resnet18` and the
-re-implementation are given the same weights, and must return the same outputs.
+All train on one repeated batch of noise. In float32, before timing, our ResNet18
+without the decoder's label and the re-implementation are given the same weights, and
+must return the same outputs.
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ from typing import Literal
 
 from train_tf import command_line
 
-BATCHES = 20  # per round of the pipeline alone: more than are prefetched
+BATCHES = 20  # per step of the input alone: more than are prefetched
 CASES = ("one batch, repeated", "real batches", "input alone")
 
 
@@ -23,7 +23,7 @@ class BenchInputConfig:
     """Number of rounds; each case runs once in each round."""
 
     steps: int = 15
-    """Batches per round."""
+    """Repetitions per round: a batch each, 20 batches for the input alone."""
 
     out: Path = Path("results/bench_input.json")
     """JSON file to write."""
@@ -37,9 +37,9 @@ def main(config):
 
     rows = []
     for task in config.task:
-        programs = {name: (_start, name, task) for name in CASES}
+        programs = {case: (_start, case, task) for case in CASES}
         measured = compare(programs, config.rounds, config.steps)
-        repeated, real, alone = (measured[name] for name in CASES)
+        repeated, real, alone = (measured[case] for case in CASES)
         row = {
             "task": task,
             "step_milliseconds": round(1000 * repeated["seconds"], 2),
@@ -62,13 +62,13 @@ def _line(row):
     ).format(**row)
 
 
-def _start(name, case):
+def _start(case, task):
     command_line.start_tensorflow()
     from train_tf import devices
     from train_tf.data.pipeline import SINGLE_REPLICA
 
     devices.set_up("auto", 0)
-    if case == "unet":
+    if task == "unet":
         from unet_tf.config import UNetConfig
         from unet_tf.training import UNetTask
 
@@ -77,12 +77,12 @@ def _start(name, case):
         from cvae_tf.config import CVAEConfig
         from cvae_tf.training import CVAETask
 
-        task = CVAETask(CVAEConfig(dataset=case))
+        task = CVAETask(CVAEConfig(dataset=task))
     batches = task.training_batches(range(1_000_000), SINGLE_REPLICA)
-    if name == "one batch, repeated":
+    if case == "one batch, repeated":
         batches = batches.take(1).cache().repeat()
     iterator = iter(batches)
-    if name == "input alone":
+    if case == "input alone":
         return (lambda: [next(iterator) for _ in range(BATCHES)]), {}
     # What `fit` does for each batch, without restarting the pipeline in every round.
     model = task.build()

@@ -2,8 +2,8 @@
 
 All train on one repeated batch of noise, with softmax cross-entropy and AdamW. Two more
 implementations are ours with Dice and Muon, as `train_unet.py` trains, and the
-article's network with as many filters. Before timing, ours and PyTorch's are given the
-same weights and must return the same logits for one image.
+article's network with as many filters. In float32, before timing, ours and PyTorch's
+are given the same weights and must return the same logits for one image.
 """
 
 import dataclasses

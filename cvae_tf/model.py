@@ -2,11 +2,12 @@
 
     loss       = distortion + beta * rate
     distortion = -log p(x | z, y), summed over pixels and channels
-    rate       = KL(q(z | x, label) || p(z)), summed over latents
+    rate       = KL(q(z | x, y) || p(z)), summed over latents
 
-in nats per image, averaged over the images. This is the beta-VAE objective (Higgins et
-al. 2017, "beta-VAE"); it is the negative ELBO at beta = 1 (Kingma and Welling 2014,
-"Auto-encoding variational Bayes"). The metric "negative_elbo" is this sum.
+in nats per image, averaged over the images x with their labels y. This is the beta-VAE
+objective (Higgins et al. 2017, "beta-VAE"); it is the negative ELBO at beta = 1 (Kingma
+and Welling 2014, "Auto-encoding variational Bayes"). The metric "negative_elbo" is this
+sum.
 """
 
 import contextlib
@@ -40,8 +41,8 @@ class LatentLevel(NamedTuple):
 class CVAE(keras.Model):
     """A conditional VAE of a functional encoder and decoder.
 
-    Called with images and labels it returns the reconstruction, (batch, height, width,
-    channels), float32 in [0, 1].
+    Called with a pair, (images, labels), it returns the reconstruction, (batch, height,
+    width, channels), float32 in [0, 1].
 
     Args:
         encoder: image[, label] -> mean and log variance of the latents.
@@ -141,7 +142,8 @@ class CVAE(keras.Model):
         """Redraw images under other labels.
 
         Args:
-            images, labels: see `check`, also for errors.
+            images, labels: see `check`, also for errors. An encoder that takes a label
+                receives the requested one too.
 
         Returns:
             Images of the same shape, float32 in [0, 1].

@@ -1,4 +1,4 @@
-"""Train the article's UNet by the article's recipe on the same images.
+"""Train the article's UNet by the article's recipe, on the images of compare_unets.py.
 
 From Vidushi Bhatia's U-Net-Implementation: per level two 3x3 convolutions with ReLU and
 He initialisation, then batch normalization that is always called with training=False;

@@ -28,7 +28,8 @@ class ExportModelConfig:
 
     images: Path | None = None
     """Folder of images like those that your UNet is for: int8 is calibrated on them,
-    and runtimes are compared on them. By default the pets."""
+    and runtimes are compared on them. By default the pets; required for int8 of a UNet
+    of your own."""
 
     out: Path | None = None
     """Output folder; by default exports/NAME."""

@@ -27,7 +27,8 @@ class Samples(NamedTuple):
     """Requests that runtimes are compared on.
 
     test: dict, name -> array, of test images.
-    calibration: dict, name -> array, of training images, for int8.
+    calibration: dict, name -> array, of training images, for int8. With a folder of
+        images, both are from it.
     output: name of the output to compare.
     masks: class ids of the test images, (count, height, width); None if unknown.
     """

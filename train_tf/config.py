@@ -91,7 +91,7 @@ class RunConfig:
     """Name of the run; by default it follows from the other options."""
 
     resume: bool = False
-    """Continue the run of this name, or extend it with more --epochs."""
+    """Continue the run of this name, if there is one; with more --epochs, extend it."""
 
     runs_dir: Path = Path("runs")
     """Parent folder of the run's folder."""

@@ -65,8 +65,8 @@ class UNetOptions:
 
     split: Literal["official", "article"] = "official"
     """Split of the pets: the official test split, and 15% of the rest for validation;
-    or as in the article (Bhatia's U-Net for pets), a random 80% for training and the
-    same other 20% for validation and test."""
+    or as in the article (Bhatia's U-Net for pets), a random 80% for training, and
+    the other 20% for both validation and test."""
 
 
 @dataclasses.dataclass(frozen=True)

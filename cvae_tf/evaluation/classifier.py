@@ -65,7 +65,7 @@ def load_or_train_classifier(dataset, data, folder=FOLDER):
 
 
 def fingerprint(split, filters, epochs):
-    """Hash code, size and training images of a classifier to 12 hex digits."""
+    """12 hex digits that change with a classifier's code, size or training images."""
     code = (build_classifier, train_classifier, convolution, random_flip, to_float)
     digest = hashlib.sha256(f"{filters} {epochs}".encode())
     for function in code:

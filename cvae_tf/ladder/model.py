@@ -187,7 +187,7 @@ class LadderCVAE(CVAE):
         return self._track(terms["negative_elbo"], terms)
 
     def get_metrics_result(self):
-        """Add "search_objective" to the metrics, if labels are trained.
+        """Add "search_objective" to the metrics, if the loss has relabelling terms.
 
         It is the negative ELBO at beta 1, plus `LABEL_ERROR_COST` times the share of
         relabelled images for which the auxiliary classifier does not predict the

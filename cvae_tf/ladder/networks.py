@@ -29,14 +29,14 @@ INITIAL_LOG_VAR = -5.0  # log variance of the details' posterior
 class DetailLevel(NamedTuple):
     """One map of detail latents, which refine the current reconstruction.
 
-    Its three networks share the context, features that the prior computes. Locations
-    are those of a `Likelihood`.
+    The current reconstruction is the coarse image for the first level, and the result
+    of the level before for the others. Locations are those of a `Likelihood`.
 
-    prior: features, current reconstruction -> context, log variance of the details
-        (mean 0).
+    prior: the coarse decoder's features, current reconstruction -> context (features
+        for the other two networks), log variance of the details (mean 0).
     posterior: image, label, context, current reconstruction -> mean and log variance.
-    decoder: details, context, location of the current reconstruction -> its next
-        location; on the last level, all outputs of the likelihood. Details of zero keep
+    decoder: details, context, location of the current reconstruction -> location of the
+        next one; on the last level, all outputs of the likelihood. Details of zero keep
         the location.
     """
 

@@ -1,6 +1,6 @@
 """The tf.data pipeline: order and augmentation depend on seed and epoch only.
 
-Examples are decoded, have their final size and type, and stay in memory as arrays.
+Examples are decoded, have their final size, and stay in memory as arrays.
 Where R replicas train together, replica r gets the rows r, r + R, r + 2 R, ... of each
 batch, with the random draws that these rows have in the whole batch.
 """

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder epoch-NNNN with model.weights.h5, which includes the
 optimizer's state, and state.json: the run's history, the seconds of its epochs, and a
-checksum of both files.
+checksum of these and of the weights.
 """
 
 import hashlib

@@ -121,7 +121,7 @@ class Run:
 
     @property
     def out_of_patience(self):
-        """Whether the config's number of epochs has passed without improvement."""
+        """Whether the last `patience` epochs brought no improvement."""
         patience = self.config.patience
         return bool(patience) and self.epochs_done - self.best_epoch >= patience
 
