@@ -23,7 +23,7 @@ OPTION_RANGES = {
 }
 
 # Options that say where files are and how the work is shared. They may differ when a
-# run is resumed; other data is noticed by split.json.
+# run is resumed; split.json notices other file names (UNet) or numbers of images (VAE).
 OPTIONS_NOT_COMPARED = {
     "config",
     "data_dir",
