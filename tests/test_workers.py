@@ -6,7 +6,7 @@ import sys
 import pytest
 from tiny import ROOT, made_once
 from train_on_workers import CASES, EPOCHS
-from weight_files import assert_same_weights
+from weight_files import assert_same_weights, largest_change
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +48,7 @@ def assert_same(one, other, case):
     last = f"runs/{case}/checkpoints/epoch-{EPOCHS:04d}"
     first = f"runs/{case}/checkpoints/epoch-0001"
     assert_same_weights(one / last, other / last, tolerance=1e-5)
-    with pytest.raises(AssertionError):  # an epoch changes the weights by more
-        assert_same_weights(one / first, one / last, tolerance=1e-4)
+    assert largest_change(one / first, one / last) > 1e-3
     for a, b in zip(history(one, case), history(other, case), strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-3)
 

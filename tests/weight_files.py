@@ -17,6 +17,13 @@ def arrays_in(file):
     return found
 
 
+def largest_change(one, other):
+    """The largest difference of a layer's weights between two checkpoints."""
+    one, other = (arrays_in(path / "model.weights.h5") for path in (one, other))
+    weights = [x for x in one if not x.startswith(("optimizer", "vars/"))]
+    return max(np.abs(one[name] - other[name]).max() for name in weights)
+
+
 def assert_same_weights(one, other, tolerance=0.0):
     """Of two files, or of the files of two checkpoints."""
     one, other = (
