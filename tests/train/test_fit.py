@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,17 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
     history = Task(tmp_path).train().run.history
     again = Task(tmp_path, resume=True).train().run
     assert again.history == history
+
+
+def test_full_disk_ends_a_run_before_hdf5_crashes_on_it(tmp_path, monkeypatch):
+    task = Task(tmp_path)
+    free = shutil.disk_usage(tmp_path)._replace(free=5000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    with pytest.raises(OSError, match="No space left on device.*model.weights.h5"):
+        task.train()
+    assert not list(task.checkpoints.iterdir())
+    monkeypatch.undo()
+    assert Task(tmp_path, resume=True).train().run.epochs_done == 3
 
 
 def test_run_that_is_there_is_not_overwritten(tmp_path):

@@ -5,13 +5,18 @@ optimizer's state, and state.json: the run's history, the seconds of its epochs,
 checksum of these and of the weights.
 """
 
+import errno
 import hashlib
 import json
+import math
 import re
 import shutil
 
+import tensorflow as tf
+
 from train_tf.errors import InputError
 from train_tf.files import (
+    DISK_FULL,
     atomic_write,
     read_json,
     remove_atomically,
@@ -20,6 +25,7 @@ from train_tf.files import (
 )
 
 WEIGHTS, STATE = "model.weights.h5", "state.json"
+HDF5_OVERHEAD = 2048  # bytes per variable, at most: 1,500 in the compact VAE
 
 
 class Checkpoints:
@@ -68,10 +74,14 @@ class Checkpoints:
             seconds: the seconds of each epoch, for JSON.
             keep: the epochs whose checkpoints to keep; the others are removed once this
                 one is written.
+
+        Raises:
+            OSError: if the disk is full.
         """
         epoch = len(history)
         with atomic_write(self._folder(epoch)) as partial:
             partial.mkdir()
+            _require_space(partial, model)
             model.save_weights(partial / WEIGHTS)
             state = {"history": history, "seconds": seconds}
             checksum = _checksum((partial / WEIGHTS).read_bytes(), state)
@@ -116,6 +126,19 @@ class Checkpoints:
         folder.rename(aside)
         self.epochs.remove(epoch)
         print(f"The checkpoint of epoch {epoch} is damaged and was moved to {aside}.")
+
+
+def _require_space(folder, model):
+    """Raise `OSError` if the disk has no room for the weights of a model.
+
+    HDF5 cannot close a file that it could not write: it would end the process with a
+    segmentation fault.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    sizes = (math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
+    needed = sum(sizes) + HDF5_OVERHEAD * len(variables)
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, DISK_FULL, str(folder / WEIGHTS))
 
 
 def _checksum(weights, state):
