@@ -30,7 +30,7 @@ def oracle(monkeypatch):
 
 
 def worker(oracle, train):
-    """A thread that works as a keras-tuner worker until it is told to stop."""
+    """A thread that works as a keras-tuner worker until the oracle says stop."""
 
     def work():
         client = OracleClient(oracle)

@@ -1,4 +1,4 @@
-"""Prediction: at the image's own size, names kept, broken files reported."""
+"""Prediction: at the image's own size and name; broken files are reported."""
 
 import itertools
 import json
